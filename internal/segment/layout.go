@@ -1,0 +1,133 @@
+// Copyright The Tailrace Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package segment is the JSONL file format of Tailrace: where segments lie, what their names and
+// states mean, how they are written durably and read back. docs/format/jsonl.md specifies it.
+//
+//	{base}/{type}/{project}/{timestamp}_{uuid}.jsonl.open   being written
+//	{base}/{type}/{project}/{timestamp}_{uuid}.jsonl        pending: complete, synced, renamed
+//	{base}/{type}/{project}/processed/…                     loaded
+//	{base}/{type}/{project}/failed/…                        kept for a human, with the reason
+package segment
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Type is the first folder below the base path.
+type Type string
+
+// The types of segments. Scores are log records whose event name is gen_ai.evaluation.result.
+const (
+	Spans   Type = "spans"
+	Logs    Type = "logs"
+	Metrics Type = "metrics"
+	Scores  Type = "scores"
+)
+
+// Types lists all types in a fixed order.
+func Types() []Type { return []Type{Spans, Logs, Metrics, Scores} }
+
+// Suffixes and folders that make the state of a segment visible in `ls`.
+const (
+	// SuffixPending is the suffix of a complete segment.
+	SuffixPending = ".jsonl"
+	// SuffixOpen is the suffix of a segment that is being written; no foreign reader takes it up.
+	SuffixOpen = ".jsonl.open"
+	// DirProcessed and DirFailed lie beside the segments of their project.
+	DirProcessed = "processed"
+	DirFailed    = "failed"
+)
+
+// maxProjectBytes bounds a project's folder name; file systems end at 255 bytes.
+const maxProjectBytes = 200
+
+const timeLayout = "20060102T150405.000Z"
+
+// NewID returns a segment id, `{timestamp}_{uuid v7}`: it is the file's name without suffix, stays the
+// same through all states, and sorts by the time of the first record's arrival (UTC, milliseconds).
+func NewID(firstRecord time.Time) string {
+	return firstRecord.UTC().Format(timeLayout) + "_" + uuid.Must(uuid.NewV7()).String()
+}
+
+// ID returns the segment id of a file name in any state, and whether the name is a segment's at all.
+func ID(name string) (id string, open, ok bool) {
+	name = filepath.Base(name)
+	if s, found := strings.CutSuffix(name, SuffixOpen); found {
+		return s, true, s != ""
+	}
+	if s, found := strings.CutSuffix(name, SuffixPending); found {
+		return s, false, s != ""
+	}
+	return "", false, false
+}
+
+// Dir returns the folder of a project's segments of one type.
+func Dir(base string, t Type, project string) string {
+	return filepath.Join(base, string(t), ProjectFolder(project))
+}
+
+// ProjectFolder turns any project id into one safe, reversible-to-read folder name: letters, digits,
+// `-`, `_` and inner dots stay, every other byte is percent-encoded, so `..`, `/`, NUL and reserved names
+// cannot leave the folder. Above 200 bytes the name is cut and given a hash of the whole id; the full id
+// stands in the records. The mapping is injective up to hash collisions.
+func ProjectFolder(project string) string {
+	if project == "" {
+		return "%"
+	}
+	var b strings.Builder
+	for i := range len(project) {
+		c := project[i]
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_':
+			b.WriteByte(c)
+		case c == '.' && i > 0 && i < len(project)-1 && project[i-1] != '.':
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	name := b.String()
+	if reservedName(name) {
+		name = fmt.Sprintf("%%%02X", name[0]) + name[1:]
+	}
+	if len(name) > maxProjectBytes {
+		sum := sha256.Sum256([]byte(project))
+		// '~' is never produced above, so a cut name cannot equal an uncut one.
+		hash := "~" + hex.EncodeToString(sum[:16])
+		name = strings.TrimRight(name[:maxProjectBytes-len(hash)], "%") + hash
+	}
+	return name
+}
+
+// ProjectOfFolder is the inverse of ProjectFolder for names that were not cut; a cut name is returned as it is.
+func ProjectOfFolder(name string) string {
+	if name == "%" {
+		return ""
+	}
+	if id, err := url.PathUnescape(name); err == nil {
+		return id
+	}
+	return name
+}
+
+// reservedName reports names that a file system or this layout gives a meaning of its own, whatever the case.
+func reservedName(name string) bool {
+	stem, _, _ := strings.Cut(strings.ToLower(name), ".")
+	switch stem {
+	case "con", "prn", "aux", "nul",
+		"com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9",
+		"lpt1", "lpt2", "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9",
+		DirProcessed, DirFailed:
+		return true
+	}
+	return false
+}
