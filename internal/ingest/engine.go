@@ -1,0 +1,272 @@
+// Copyright The Tailrace Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tailrace/tailrace/internal/segment"
+)
+
+// DefaultState is the folder below the path that keeps the state when nothing else is configured.
+const DefaultState = ".ingest"
+
+// Limits bound batches and waiting.
+type Limits struct {
+	// MaxRecords and MaxBytes close a batch; the line that reaches them is still part of it.
+	MaxRecords, MaxBytes int
+	// MaxDelay is the least time between two batches that are not full, and so the longest that a line waits for company.
+	MaxDelay time.Duration
+	// MaxLineBytes is the longest line that is read.
+	MaxLineBytes int
+	// PollInterval is the time between two looks at the whole folder.
+	PollInterval time.Duration
+	// RetryMin and RetryMax bound the back-off after an error of the next consumer. 0 is 1 s and 30 s.
+	RetryMin, RetryMax time.Duration
+	// JournalBytes is the size above which a journal starts again. 0 is 16 MiB.
+	JournalBytes int64
+}
+
+// Options is what an Engine works with.
+type Options struct {
+	// Path is the base folder of the segments, StatePath where manifests and offsets are kept.
+	Path, StatePath string
+	Limits          Limits
+	// Delete removes loaded segments instead of moving them to processed/.
+	Delete  bool
+	Sources []Source
+	// Permanent reports whether repeating can't help after this error of Deliver.
+	Permanent func(error) bool
+	Logger    *zap.Logger
+	Observer  Observer
+	// Hook is called at the points of a batch's way at which tests kill the process. Nil outside of tests.
+	Hook func(signal string, p Point)
+}
+
+// Point is a place on the way of a batch; see the table in the package's documentation.
+type Point string
+
+// The points, in the order in which a batch passes them.
+const (
+	PointManifest    Point = "manifest"    // the manifest is durable, nothing was sent
+	PointQuarantined Point = "quarantined" // bad lines are in failed/, nothing was sent
+	PointAnswered    Point = "answered"    // the next consumer accepted, nothing is recorded
+	PointRecorded    Point = "recorded"    // the answer is in the journal, no file was moved
+	PointMoved       Point = "moved"       // files were moved, their offsets are still in the journal
+)
+
+// Observer is told what happens. Methods are called from several goroutines and must not block.
+type Observer interface {
+	// Delivered is called for a batch that was accepted, with how long that took since its first attempt.
+	Delivered(signal string, records int, bytes int64, took time.Duration, replayed bool)
+	// Failed is called for lines and records that went to failed/.
+	Failed(signal, kind string, n int)
+	// Retried is called after an attempt that failed.
+	Retried(signal string, err error)
+	// Moved is called for segments that are done with.
+	Moved(signal string, n int)
+	// Trouble is called for a file or folder that can't be used as it should.
+	Trouble(signal, kind string)
+	// Health is called when a source begins to fail, with the error, and when it works again, with nil.
+	Health(signal string, err error)
+}
+
+// Engine loads segments into the next consumers. See the package's documentation.
+type Engine struct {
+	opts    Options
+	workers []*worker
+	watch   *watcher
+	locks   []*os.File
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
+	stop    sync.Once
+	stopErr error
+}
+
+// Start opens the state and begins. Its errors say what can't work at all: a folder that can't be used, another
+// engine on the same folder, a damaged state.
+func Start(opts Options) (*Engine, error) {
+	l := &opts.Limits
+	for _, d := range []struct {
+		v   *time.Duration
+		def time.Duration
+	}{{&l.RetryMin, time.Second}, {&l.RetryMax, 30 * time.Second}, {&l.PollInterval, 10 * time.Second}} {
+		if *d.v <= 0 {
+			*d.v = d.def
+		}
+	}
+	if l.JournalBytes <= 0 {
+		l.JournalBytes = 16 << 20
+	}
+	if opts.Logger == nil {
+		opts.Logger = zap.NewNop()
+	}
+	if opts.StatePath == "" {
+		opts.StatePath = filepath.Join(opts.Path, DefaultState)
+	}
+	e := &Engine{opts: opts}
+	if err := e.open(); err != nil {
+		for _, w := range e.workers {
+			_ = w.journal.close()
+		}
+		e.unlock()
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	e.cancel = cancel
+	for _, w := range e.workers {
+		e.done.Go(func() { w.run(ctx) })
+	}
+	e.watch.start()
+	return e, nil
+}
+
+func (e *Engine) open() error {
+	if err := os.MkdirAll(e.opts.Path, 0o750); err != nil {
+		return fmt.Errorf("path: %q can't be used: %w; create it, or configure another one", e.opts.Path, err)
+	}
+	catalogs := map[segment.Type]*catalog{}
+	signals := map[segment.Type]string{}
+	for _, src := range e.opts.Sources {
+		state := filepath.Join(e.opts.StatePath, src.Signal)
+		// Two states on one folder would load everything twice, so the folder itself has a lock too.
+		own := filepath.Join(e.opts.Path, DefaultState, src.Signal)
+		dirs := []string{own}
+		if !same(own, state) {
+			dirs = append(dirs, state)
+		}
+		for _, dir := range dirs {
+			if err := os.MkdirAll(dir, 0o750); err != nil {
+				return fmt.Errorf("state_path: %q can't be used: %w; make it writable, or configure another one", dir, err)
+			}
+			f, err := lock(dir)
+			if err != nil {
+				return err
+			}
+			e.locks = append(e.locks, f)
+		}
+		j, err := openJournal(state, e.opts.Limits.JournalBytes)
+		if err != nil {
+			return fmt.Errorf("state_path: %w", err)
+		}
+		w := newWorker(&e.opts, src, j)
+		e.workers = append(e.workers, w)
+		for _, t := range src.Types {
+			catalogs[t], signals[t] = w.cat, src.Signal
+		}
+	}
+	e.watch = newWatcher(e.opts.Path, e.opts.Limits.PollInterval, catalogs, signals, e.opts.Logger, e.opts.Observer)
+	return nil
+}
+
+func same(a, b string) bool {
+	a, errA := filepath.Abs(a)
+	b, errB := filepath.Abs(b)
+	return errA == nil && errB == nil && a == b
+}
+
+// lock takes the lock of a state folder and writes into it who holds it.
+func lock(dir string) (*os.File, error) {
+	name := filepath.Join(dir, "lock")
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("state_path: %w", err)
+	}
+	ok, err := tryLock(f)
+	if err == nil && ok {
+		host, _ := os.Hostname()
+		_ = f.Truncate(0)
+		_, err = f.WriteAt(fmt.Appendf(nil, "process %d on %s since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339)), 0)
+		if err == nil {
+			return f, nil
+		}
+	}
+	_ = f.Close()
+	if err != nil {
+		return nil, fmt.Errorf("state_path: lock %q: %w", name, err)
+	}
+	holder, _ := os.ReadFile(name)
+	return nil, fmt.Errorf("state_path: %q is in use by %s; two receivers on one folder would load everything twice: "+
+		"stop the other one, or give this one another path", dir, firstLine(holder))
+}
+
+func firstLine(b []byte) string {
+	for i, c := range b {
+		if c == '\n' {
+			b = b[:i]
+			break
+		}
+	}
+	if len(b) == 0 {
+		return "another process"
+	}
+	return string(b)
+}
+
+func (e *Engine) unlock() {
+	for _, f := range e.locks {
+		_ = f.Close()
+	}
+}
+
+// Pending is how far the source of a signal is behind.
+func (e *Engine) Pending(signal string) Pending {
+	for _, w := range e.workers {
+		if w.src.Signal == signal {
+			return w.cat.pending(time.Now())
+		}
+	}
+	return Pending{}
+}
+
+// Shutdown looks at the folder once more, sends what is there, and ends. It stops sending at the time-out,
+// when ctx ends, and for a source that fails: what is not answered then is sent again after the next
+// start. Later calls return what the first one returned.
+func (e *Engine) Shutdown(ctx context.Context, timeout time.Duration) error {
+	e.stop.Do(func() { e.stopErr = e.shutdown(ctx, timeout) })
+	return e.stopErr
+}
+
+func (e *Engine) shutdown(ctx context.Context, timeout time.Duration) error {
+	e.watch.stop()
+	e.watch.scan()
+	for _, w := range e.workers {
+		close(w.drain)
+	}
+	done := make(chan struct{})
+	go func() {
+		e.done.Wait()
+		close(done)
+	}()
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	for _, w := range e.workers {
+		w.end()
+	}
+	e.cancel()
+	select {
+	case <-done:
+	case <-time.After(max(time.Second, timeout)):
+		return errors.New("the next consumer does not return although its context has ended; its batch is sent again after the next start")
+	}
+	var errs []error
+	for _, w := range e.workers {
+		errs = append(errs, w.journal.close())
+	}
+	e.unlock()
+	return errors.Join(errs...)
+}

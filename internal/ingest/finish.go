@@ -1,0 +1,313 @@
+// Copyright The Tailrace Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ingest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tailrace/tailrace/internal/segment"
+)
+
+// moveAtOnce bounds how many segments are moved between two batches.
+const moveAtOnce = 512
+
+// reasonsSuffix is the suffix of the file that says why lines are in failed/. It is not a segment's suffix, so
+// that moving everything back from failed/ does not make a segment of it.
+const reasonsSuffix = ".reasons.ndjson"
+
+// failure is a line of a reasons file.
+type failure struct {
+	// Line is the number, from 1, of the line in the file beside it; 0 when there are no bytes to keep.
+	Line   int    `json:"line,omitempty"`
+	File   Key    `json:"file"`
+	From   int64  `json:"from"`
+	To     int64  `json:"to"`
+	Kind   string `json:"kind"`
+	Reason string `json:"reason"`
+}
+
+// quarantine writes the bad lines of a batch, those of a cut into one file `failed/{id}+{from}.jsonl` with
+// its reasons beside it. Names and content follow from the manifest alone, so doing it again after a crash
+// changes nothing. It returns when the files are durable.
+func quarantine(base string, m *Manifest, bad []badLine) error {
+	byCut := map[int][]badLine{}
+	for _, l := range bad {
+		byCut[l.cut] = append(byCut[l.cut], l)
+	}
+	for i, cut := range m.Cuts {
+		lines := byCut[i]
+		if len(lines) == 0 {
+			continue
+		}
+		slices.SortStableFunc(lines, func(a, b badLine) int { return int(min(1, max(-1, a.from-b.from))) })
+		if err := quarantineCut(base, cut, lines); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func quarantineCut(base string, cut Cut, lines []badLine) error {
+	dir, err := subDir(cut.File.dir(base), segment.DirFailed)
+	if err != nil {
+		return err
+	}
+	_, _, id := cut.File.split()
+	name := filepath.Join(dir, fmt.Sprintf("%s+%d", id, cut.From))
+	var reasons []byte
+	n := 0
+	err = replaceFileSync(name+segment.SuffixPending, func(f *os.File) error {
+		reasons, n = nil, 0
+		for _, l := range lines {
+			wrote, err := writeBad(f, base, cut, l)
+			if err != nil {
+				return err
+			}
+			why := failure{File: cut.File, From: l.from, To: l.to, Kind: l.kind, Reason: l.reason}
+			if wrote {
+				n++
+				why.Line = n
+			}
+			text, err := json.Marshal(why)
+			if err != nil {
+				return err
+			}
+			reasons = append(append(reasons, text...), '\n')
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if n == 0 { // nothing could be kept, there are only reasons
+		if err := os.Remove(name + segment.SuffixPending); err != nil {
+			return err
+		}
+	}
+	return writeFileSync(name+reasonsSuffix, reasons)
+}
+
+// writeBad writes a bad line, streaming it from its file when it is not held. Of a range that is changed it
+// writes what is there now.
+func writeBad(f *os.File, base string, cut Cut, l badLine) (bool, error) {
+	if l.line != nil {
+		_, err := f.Write(append(l.line[:len(l.line):len(l.line)], '\n'))
+		return true, err
+	}
+	src, err := locate(base, cut.File, true)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer src.Close()
+	n, err := io.Copy(f, io.NewSectionReader(src, l.from, l.to-l.from))
+	if err != nil || n == 0 {
+		return false, err
+	}
+	last := make([]byte, 1)
+	if _, err := src.ReadAt(last, l.from+n-1); err == nil && last[0] != '\n' {
+		_, err = f.Write([]byte{'\n'})
+		return true, err
+	}
+	return true, nil
+}
+
+// partLines returns what of a batch's lines went into a unit, and which cuts are not what they were.
+func partLines(base string, m *Manifest, src Source, unit int, reason string) (lines, changed []badLine, err error) {
+	b, changed, err := load(base, m, src)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := b.data.Units(m.Plan); err != nil {
+		return nil, nil, err
+	}
+	gone := map[int]bool{}
+	for _, c := range changed {
+		gone[c.cut] = true
+	}
+	unreadable := map[[2]int64]bool{}
+	for _, l := range b.bad {
+		if l.kind != KindRejected {
+			unreadable[[2]int64{int64(l.cut), l.from}] = true
+		}
+	}
+	for i, c := range m.Cuts {
+		if gone[i] {
+			continue
+		}
+		var partErr error
+		err := eachLine(base, c, m.MaxLine, func(l segment.Line) {
+			if unreadable[[2]int64{int64(i), l.From}] || l.TooLong || partErr != nil {
+				return
+			}
+			part, err := b.data.Part(l.Bytes, unit)
+			if err != nil {
+				partErr = err
+			} else if part != nil {
+				lines = append(lines, badLine{cut: i, from: l.From, to: l.To, kind: KindRefused, reason: reason, line: slices.Clone(part)})
+			}
+		})
+		if err := errors.Join(err, partErr); err != nil {
+			return nil, nil, err
+		}
+	}
+	return lines, changed, nil
+}
+
+// subDir makes a folder and its name durable.
+func subDir(dir, name string) (string, error) {
+	sub := filepath.Join(dir, name)
+	if err := os.Mkdir(sub, 0o750); err != nil {
+		if errors.Is(err, os.ErrExist) {
+			return sub, nil
+		}
+		return "", err
+	}
+	return sub, syncDir(dir)
+}
+
+// finish moves away the segments that are done with. The offsets are durable before a segment moves, and
+// forgotten only when the moving is durable: in between the state says "all of it is loaded", which is true.
+func (w *worker) finish() {
+	if time.Now().Before(w.moveAt) {
+		return
+	}
+	done, bad := w.cat.takeable(moveAtOnce)
+	if len(done)+len(bad) == 0 {
+		return
+	}
+	err := w.journal.sync()
+	var moved []*file
+	if err == nil {
+		moved, err = w.moveAll(done, bad)
+	}
+	if err != nil {
+		w.moveAt = time.Now().Add(5 * time.Second)
+		w.log.Warn("loaded segments can't be moved away, it is tried again", zap.Error(err))
+		w.opts.Observer.Trouble(w.src.Signal, "move")
+	}
+	if len(moved) == 0 {
+		return
+	}
+	w.hook(PointMoved)
+	keys := make([]Key, len(moved))
+	for i, f := range moved {
+		keys[i] = f.key
+	}
+	w.cat.remove(moved)
+	w.tell("forgetting segments that were moved", w.journal.note(entry{Forget: keys}))
+	w.opts.Observer.Moved(w.src.Signal, len(moved))
+	for _, k := range keys {
+		// A file of the same name may have come while the old one was still known: its notification is spent.
+		if problem := w.cat.refresh(k); problem != "" {
+			w.log.Error("a segment can't be loaded as it is", zap.String("segment", string(k)), zap.String("reason", problem))
+			w.opts.Observer.Trouble(w.src.Signal, "segment")
+		}
+	}
+}
+
+// moveAll moves segments, and returns those whose move is durable.
+func (w *worker) moveAll(done, bad []*file) (moved []*file, err error) {
+	var errs []error
+	dirs := map[string]bool{}
+	for i, f := range slices.Concat(done, bad) {
+		var target string
+		var err error
+		if i < len(done) {
+			target, err = w.moveDone(f)
+		} else {
+			target, err = w.moveBad(f, f.bad)
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		dirs[target], dirs[f.key.dir(w.opts.Path)] = true, true
+		moved = append(moved, f)
+	}
+	for dir := range dirs {
+		if err := syncDir(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, errors.Join(append(errs, err)...) // which of them are durable is not known: all again
+		}
+	}
+	return moved, errors.Join(errs...)
+}
+
+// moveDone moves or deletes a loaded segment, and returns the folder that it went to.
+func (w *worker) moveDone(f *file) (string, error) {
+	dir := f.key.dir(w.opts.Path)
+	name := filepath.Join(dir, f.id+segment.SuffixPending)
+	target := filepath.Join(dir, segment.DirProcessed)
+	info, err := os.Lstat(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return target, nil // moved before, or by somebody else
+	}
+	if err != nil {
+		return "", err
+	}
+	if info.Size() != f.committed {
+		return "", fmt.Errorf("%s has grown after it was complete", name)
+	}
+	if w.opts.Delete {
+		return dir, os.Remove(name)
+	}
+	if taken, err := exists(filepath.Join(target, f.id+segment.SuffixPending)); err != nil || taken {
+		if err != nil {
+			return "", err
+		}
+		return w.moveBad(f, problemLoaded) // never over what was moved before
+	}
+	if _, err := subDir(dir, segment.DirProcessed); err != nil {
+		return "", err
+	}
+	return target, os.Rename(name, filepath.Join(target, f.id+segment.SuffixPending))
+}
+
+// moveBad moves a segment that must not be loaded to failed/, and writes the reason beside it.
+func (w *worker) moveBad(f *file, reason string) (string, error) {
+	dir := f.key.dir(w.opts.Path)
+	name := filepath.Join(dir, f.id+segment.SuffixPending)
+	info, err := os.Lstat(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return filepath.Join(dir, segment.DirFailed), nil
+	}
+	if err != nil {
+		return "", err
+	}
+	target, err := subDir(dir, segment.DirFailed)
+	if err != nil {
+		return "", err
+	}
+	to := filepath.Join(target, f.id)
+	for n := 1; ; n++ {
+		taken, err := exists(to + segment.SuffixPending)
+		if err != nil {
+			return "", err
+		}
+		if !taken {
+			break
+		}
+		to = filepath.Join(target, fmt.Sprintf("%s~%d", f.id, n))
+	}
+	why, err := json.Marshal(failure{File: f.key, From: f.committed, To: info.Size(), Kind: "file", Reason: reason})
+	if err != nil {
+		return "", err
+	}
+	if err := writeFileSync(to+reasonsSuffix, append(why, '\n')); err != nil {
+		return "", err
+	}
+	w.opts.Observer.Failed(w.src.Signal, "file", 1)
+	return target, os.Rename(name, to+segment.SuffixPending)
+}

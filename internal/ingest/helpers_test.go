@@ -1,0 +1,224 @@
+// Copyright The Tailrace Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ingest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.uber.org/goleak"
+
+	"github.com/tailrace/tailrace/internal/ingest"
+	"github.com/tailrace/tailrace/internal/ingest/otlpjson"
+	"github.com/tailrace/tailrace/internal/segment"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var errPermanent = errors.New("never")
+
+// store accepts log records as ClickHouse does: what comes under a token it knows is dropped.
+type store struct {
+	mu     sync.Mutex
+	tokens map[string][]string
+	order  []string // uids in order of arrival
+	units  [][]string
+	err    error // answer, instead of storing
+	// lost makes the store keep the unit although it answers err.
+	lost     bool
+	attempts []attempt
+	health   []error
+	failed   map[string]int
+	replayed int
+	trouble  map[string]int
+}
+
+type attempt struct {
+	token string
+	uids  string
+}
+
+func newStore() *store {
+	return &store{tokens: map[string][]string{}, failed: map[string]int{}, trouble: map[string]int{}}
+}
+
+func (s *store) deliver(_ context.Context, token string, u ingest.Unit) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var uids []string
+	data := u.(*otlpjson.Unit[plog.Logs]).Data
+	for _, rl := range data.ResourceLogs().All() {
+		for _, sl := range rl.ScopeLogs().All() {
+			for _, r := range sl.LogRecords().All() {
+				uids = append(uids, r.Body().Str())
+				r.Body().SetStr("changed by the consumer")
+			}
+		}
+	}
+	s.attempts = append(s.attempts, attempt{token, strings.Join(uids, " ")})
+	if s.err != nil && !s.lost {
+		return s.err
+	}
+	if _, known := s.tokens[token]; !known {
+		s.tokens[token] = uids
+		s.order = append(s.order, uids...)
+		s.units = append(s.units, uids)
+	}
+	return s.err
+}
+
+func (s *store) answer(err error, lost bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err, s.lost = err, lost
+}
+
+func (s *store) uids() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.order...)
+}
+
+func (s *store) tries() []attempt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]attempt(nil), s.attempts...)
+}
+
+func (s *store) count(m map[string]int, k string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return m[k]
+}
+
+// The store is the Observer too.
+
+func (s *store) Delivered(_ string, _ int, _ int64, _ time.Duration, replayed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if replayed {
+		s.replayed++
+	}
+}
+
+func (s *store) Failed(_, kind string, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed[kind] += n
+}
+
+func (s *store) Trouble(_, kind string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trouble[kind]++
+}
+
+func (s *store) Health(_ string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.health = append(s.health, err)
+}
+
+func (*store) Retried(string, error) {}
+func (*store) Moved(string, int)     {}
+
+// options read logs; notifications are the only way to notice anything after the start.
+func options(dir string, s *store) ingest.Options {
+	return ingest.Options{
+		Path: dir,
+		Limits: ingest.Limits{
+			MaxRecords: 1000, MaxBytes: 1 << 20, MaxDelay: 20 * time.Millisecond, MaxLineBytes: 100_000,
+			PollInterval: time.Hour, RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond,
+		},
+		Sources: []ingest.Source{{
+			Signal: "logs", Types: []segment.Type{segment.Logs, segment.Scores}, NewBatch: otlpjson.NewLogs, Deliver: s.deliver,
+		}},
+		Permanent: func(err error) bool { return errors.Is(err, errPermanent) },
+		Observer:  s,
+	}
+}
+
+func start(t testing.TB, o ingest.Options) *ingest.Engine {
+	t.Helper()
+	e, err := ingest.Start(o)
+	require.NoError(t, err)
+	t.Cleanup(func() { stop(t, e) })
+	return e
+}
+
+func stop(t testing.TB, e *ingest.Engine) {
+	t.Helper()
+	require.NoError(t, e.Shutdown(context.Background(), 5*time.Second))
+}
+
+// line is a log record with its uid as body, on a day of 2026.
+func line(uid string) string { return lineAt(uid, 0) }
+
+func lineAt(uid string, day int) string {
+	ts := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, day).UnixNano()
+	return fmt.Sprintf(`{"resourceLogs":[{"resource":{},"scopeLogs":[{"scope":{},"logRecords":[{"timeUnixNano":"%d","body":{"stringValue":"%s"}}]}]}]}`, ts, uid) + "\n"
+}
+
+func lines(prefix string, n int) (text string, uids []string) {
+	var b strings.Builder
+	for i := range n {
+		uid := fmt.Sprintf("%s%d", prefix, i)
+		uids = append(uids, uid)
+		b.WriteString(line(uid))
+	}
+	return b.String(), uids
+}
+
+// put writes a file below the base folder, appending to it.
+func put(t testing.TB, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o750))
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	require.NoError(t, err)
+	_, err = f.WriteString(text)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	return path
+}
+
+// age makes a file look as if nobody had written to it for a while.
+func age(t testing.TB, path string) {
+	t.Helper()
+	old := time.Now().Add(-time.Minute)
+	require.NoError(t, os.Chtimes(path, old, old))
+}
+
+func eventually(t testing.TB, cond func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, cond, 10*time.Second, 2*time.Millisecond, what)
+}
+
+func loaded(t testing.TB, s *store, want ...string) {
+	t.Helper()
+	eventually(t, func() bool { return len(s.uids()) >= len(want) }, fmt.Sprintf("%d records", len(want)))
+	assert.ElementsMatch(t, want, s.uids())
+}
+
+func isFile(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(b)
+}

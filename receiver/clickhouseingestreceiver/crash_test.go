@@ -1,0 +1,421 @@
+// Copyright The Tailrace Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package clickhouseingestreceiver
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/receiver/receivertest"
+
+	"github.com/tailrace/tailrace/internal/clickhousetest"
+	"github.com/tailrace/tailrace/internal/ingest"
+	"github.com/tailrace/tailrace/internal/segment"
+	"github.com/tailrace/tailrace/receiver/clickhouseingestreceiver/internal/metadata"
+)
+
+// The environment of the process that is killed: the test binary itself, as a receiver.
+const (
+	envDir   = "TAILRACE_TEST_INGEST_DIR"
+	envAddr  = "TAILRACE_TEST_INGEST_ADDR"
+	envPoint = "TAILRACE_TEST_INGEST_POINT" // signal:point:n, kill at its n-th passing
+)
+
+// Tables are partitioned by day, with a view that depends on each, as the store's are.
+func createTables(t testing.TB, conn driver.Conn) {
+	t.Helper()
+	for _, signal := range []string{signalTraces, signalLogs, signalMetrics} {
+		for _, q := range []string{
+			"CREATE TABLE %[1]s (ts DateTime64(9), uid String) ENGINE = MergeTree PARTITION BY toDate(ts) ORDER BY uid",
+			"CREATE TABLE %[1]s_sum (one UInt8, n UInt64) ENGINE = SummingMergeTree ORDER BY one",
+			"CREATE MATERIALIZED VIEW %[1]s_view TO %[1]s_sum AS SELECT 1 AS one, count() AS n FROM %[1]s GROUP BY one",
+		} {
+			require.NoError(t, conn.Exec(t.Context(), fmt.Sprintf(q, signal)))
+		}
+	}
+}
+
+// inserter does what contrib's exporter does: it inserts in the context that it is given.
+type inserter struct {
+	conn    driver.Conn
+	sending func(signal string) // before the answer of an insert that may have been done
+}
+
+type row struct {
+	ts  time.Time
+	uid string
+}
+
+func (i inserter) insert(ctx context.Context, signal string, rows []row) error {
+	batch, err := i.conn.PrepareBatch(ctx, "INSERT INTO "+signal+" (ts, uid)")
+	if err != nil {
+		return err
+	}
+	defer batch.Close()
+	for _, r := range rows {
+		if err := batch.Append(r.ts, r.uid); err != nil {
+			return err
+		}
+	}
+	if i.sending != nil {
+		i.sending(signal)
+	}
+	return batch.Send()
+}
+
+func (i inserter) traces(ctx context.Context, d ptrace.Traces) error {
+	var rows []row
+	for _, rs := range d.ResourceSpans().All() {
+		for _, ss := range rs.ScopeSpans().All() {
+			for _, s := range ss.Spans().All() {
+				rows = append(rows, row{s.StartTimestamp().AsTime(), s.Name()})
+			}
+		}
+	}
+	d.ResourceSpans().RemoveIf(func(ptrace.ResourceSpans) bool { return true }) // a consumer may do that
+	return i.insert(ctx, signalTraces, rows)
+}
+
+func (i inserter) logs(ctx context.Context, d plog.Logs) error {
+	var rows []row
+	for _, rl := range d.ResourceLogs().All() {
+		for _, sl := range rl.ScopeLogs().All() {
+			for _, r := range sl.LogRecords().All() {
+				rows = append(rows, row{r.Timestamp().AsTime(), r.Body().Str()})
+			}
+		}
+	}
+	return i.insert(ctx, signalLogs, rows)
+}
+
+func (i inserter) metrics(ctx context.Context, d pmetric.Metrics) error {
+	var rows []row
+	for _, rm := range d.ResourceMetrics().All() {
+		for _, sm := range rm.ScopeMetrics().All() {
+			for _, m := range sm.Metrics().All() {
+				for _, p := range m.Gauge().DataPoints().All() {
+					rows = append(rows, row{p.Timestamp().AsTime(), m.Name()})
+				}
+			}
+		}
+	}
+	return i.insert(ctx, signalMetrics, rows)
+}
+
+// newTestReceiver wires a receiver to an inserter; batches are small, so that there are many.
+func newTestReceiver(t testing.TB, dir string, in inserter) *ingestReceiver {
+	t.Helper()
+	cfg := createDefaultConfig().(*Config)
+	cfg.Path = dir
+	cfg.Batch.MaxDelay = 5 * time.Millisecond
+	cfg.Batch.MaxRecords = 100 + rand.IntN(400) // another one after every restart
+	r, err := newReceiver(receivertest.NewNopSettings(metadata.Type), cfg, func(*ingestReceiver) {})
+	require.NoError(t, err)
+	r.traces, err = consumer.NewTraces(in.traces, consumer.WithCapabilities(consumer.Capabilities{MutatesData: true}))
+	require.NoError(t, err)
+	r.logs, err = consumer.NewLogs(in.logs)
+	require.NoError(t, err)
+	r.metrics, err = consumer.NewMetrics(in.metrics)
+	require.NoError(t, err)
+	return r
+}
+
+func connect(t testing.TB, addr string) driver.Conn {
+	t.Helper()
+	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{addr},
+		Auth: clickhouse.Auth{Username: clickhousetest.User, Password: clickhousetest.Password}, MaxOpenConns: 8})
+	require.NoError(t, err)
+	return conn
+}
+
+// TestVictim is the process that the other tests start and kill; on its own it does nothing.
+func TestVictim(t *testing.T) {
+	dir := os.Getenv(envDir)
+	if dir == "" {
+		return
+	}
+	die := func() {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // the signal is on its way
+	}
+	var mu sync.Mutex
+	passed := 0
+	parts := strings.Split(os.Getenv(envPoint)+"::", ":")
+	nth, _ := strconv.Atoi(parts[2])
+	at := func(signal, point string) {
+		if signal != parts[0] || point != parts[1] {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if passed++; passed == nth {
+			if point == "sending" {
+				go func() { // while the insert is under way
+					time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
+					die()
+				}()
+				return
+			}
+			fmt.Println("reached")
+			die()
+		}
+	}
+	conn := connect(t, os.Getenv(envAddr))
+	r := newTestReceiver(t, dir, inserter{conn: conn, sending: func(signal string) { at(signal, "sending") }})
+	r.hook = func(signal string, p ingest.Point) { at(signal, string(p)) }
+	require.NoError(t, r.Start(context.Background(), componenttest.NewNopHost()))
+	fmt.Println("started")
+	_, _ = os.Stdin.Read(make([]byte, 1)) // until the parent closes it
+	_ = r.Shutdown(context.Background())
+	_ = conn.Close()
+}
+
+// victim starts the process that is to be killed.
+func victim(t *testing.T, dir, addr, point string) (kill func(), ended <-chan string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestVictim$")
+	cmd.Env = append(os.Environ(), envDir+"="+dir, envAddr+"="+addr, envPoint+"="+point)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	result := make(chan string, 1)
+	started := make(chan struct{})
+	go func() {
+		last := ""
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if last = lines.Text(); last == "started" {
+				close(started)
+			}
+		}
+		_ = cmd.Wait()
+		_ = in.Close()
+		result <- last
+	}()
+	select {
+	case <-started:
+	case last := <-result: // killed while it replayed
+		result <- last
+	case <-time.After(30 * time.Second):
+		_ = cmd.Process.Kill()
+		t.Fatal("the process does not start")
+	}
+	return func() { _ = cmd.Process.Kill() }, result
+}
+
+// keepUp starts ClickHouse again when it has died: the embedded one (26.7) ends itself when a client's connection is
+// reset while it reads the next query, as it is when the client is killed. In the product clickhouse_server does this.
+func keepUp(server *clickhousetest.Server, conn driver.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for range 2 { // the first may only find a connection that was closed meanwhile
+		if conn.Ping(ctx) == nil {
+			return
+		}
+	}
+	server.Kill()
+	server.Run()
+}
+
+// load writes segments of all types as an exporter does: open, whole lines, then complete.
+type load struct {
+	dir   string
+	seq   int
+	files []*os.File
+	count map[string]int
+}
+
+func newLoad(dir string) *load { return &load{dir: dir, count: map[string]int{}} }
+
+// write appends some lines to new or open segments, and completes some.
+func (l *load) write(t testing.TB, lines int) {
+	t.Helper()
+	for _, f := range l.files {
+		if rand.IntN(2) == 0 {
+			require.NoError(t, os.Rename(f.Name(), strings.TrimSuffix(f.Name(), ".open")))
+		}
+		require.NoError(t, f.Close())
+	}
+	l.files = nil
+	for _, typ := range segment.Types() {
+		dir := segment.Dir(l.dir, typ, fmt.Sprintf("project-%d", rand.IntN(3)))
+		require.NoError(t, os.MkdirAll(dir, 0o750))
+		name := filepath.Join(dir, segment.NewID(time.Now())+segment.SuffixOpen)
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
+		require.NoError(t, err)
+		l.files = append(l.files, f)
+		for range lines {
+			l.seq++
+			text, signal := recordLine(typ, fmt.Sprintf("uid-%d", l.seq), l.seq%5)
+			if l.seq%50 == 0 {
+				text = "{bad line " + text
+			} else {
+				l.count[signal]++
+			}
+			_, err := f.WriteString(text + "\n")
+			require.NoError(t, err)
+		}
+	}
+}
+
+func (l *load) close(t testing.TB) {
+	for _, f := range l.files {
+		require.NoError(t, os.Rename(f.Name(), strings.TrimSuffix(f.Name(), ".open")))
+		require.NoError(t, f.Close())
+	}
+	l.files = nil
+	// Segments that were left open are completed, as the exporter does at its start.
+	left, err := filepath.Glob(filepath.Join(l.dir, "*", "*", "*"+segment.SuffixOpen))
+	require.NoError(t, err)
+	for _, name := range left {
+		require.NoError(t, os.Rename(name, strings.TrimSuffix(name, ".open")))
+	}
+}
+
+func recordLine(typ segment.Type, uid string, day int) (text, signal string) {
+	ts := time.Date(2026, 3, 1+day, 0, 0, 0, 0, time.UTC).UnixNano()
+	switch typ {
+	case segment.Spans:
+		return fmt.Sprintf(`{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"%s","startTimeUnixNano":"%d"}]}]}]}`, uid, ts), signalTraces
+	case segment.Metrics:
+		return fmt.Sprintf(`{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"%s","gauge":{"dataPoints":[{"timeUnixNano":"%d","asInt":"1"}]}}]}]}]}`, uid, ts), signalMetrics
+	}
+	return fmt.Sprintf(`{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"%d","body":{"stringValue":"%s"}}]}]}]}`, ts, uid), signalLogs
+}
+
+// exact waits until all that was written is loaded, then counts: rows, distinct uids, and what the view saw.
+func (l *load) exact(t *testing.T, server *clickhousetest.Server) {
+	t.Helper()
+	conn := connect(t, server.Addr())
+	defer conn.Close()
+	in := inserter{conn: conn}
+	r := newTestReceiver(t, l.dir, in)
+	l.close(t)
+	require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
+	keepUp(server, conn)
+	require.Eventually(t, func() bool {
+		for _, s := range []string{signalTraces, signalLogs, signalMetrics} {
+			if p := r.engine.Pending(s); p.Files > 0 || p.Bytes > 0 {
+				return false
+			}
+		}
+		left, _ := filepath.Glob(filepath.Join(l.dir, "*", "*", "*.jsonl*"))
+		return len(left) == 0
+	}, 60*time.Second, 20*time.Millisecond, "not all is loaded and moved")
+	require.NoError(t, r.Shutdown(context.Background()))
+	for signal, want := range l.count {
+		var rows, uids, seen uint64
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT count(), uniqExact(uid) FROM "+signal).Scan(&rows, &uids))
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT sum(n) FROM "+signal+"_sum").Scan(&seen))
+		assert.EqualValues(t, []uint64{uint64(want), uint64(want), uint64(want)}, []uint64{rows, uids, seen}, "%s: rows, uids, rows that the view saw", signal)
+	}
+	bad, err := filepath.Glob(filepath.Join(l.dir, "*", "*", "failed", "*.jsonl"))
+	require.NoError(t, err)
+	lines := 0
+	for _, name := range bad {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		lines += strings.Count(string(text), "\n")
+	}
+	assert.Equal(t, l.seq/50, lines, "bad lines in failed/, each once")
+}
+
+func TestKillAtEveryNamedPointLosesAndDoublesNothing(t *testing.T) {
+	server := clickhousetest.Start(t)
+	createTables(t, server.Conn())
+	l := newLoad(t.TempDir())
+	conn := connect(t, server.Addr())
+	defer conn.Close()
+	points := []string{
+		string(ingest.PointManifest), string(ingest.PointQuarantined), "sending", string(ingest.PointAnswered),
+		string(ingest.PointRecorded), string(ingest.PointMoved),
+	}
+	for _, point := range points {
+		for _, signal := range []string{signalTraces, signalLogs, signalMetrics} {
+			l.write(t, 200)
+			_, ended := victim(t, l.dir, server.Addr(), fmt.Sprintf("%s:%s:%d", signal, point, 1+rand.IntN(2)))
+			var last string
+			deadline := time.After(30 * time.Second)
+		waiting:
+			for {
+				select {
+				case last = <-ended:
+					break waiting
+				case <-time.After(5 * time.Millisecond):
+					l.write(t, 20)
+					keepUp(server, conn)
+				case <-deadline:
+					t.Fatalf("%s of %s was not reached", point, signal)
+				}
+			}
+			if point != "sending" {
+				require.Equal(t, "reached", last, point)
+			}
+		}
+	}
+	l.exact(t, server)
+}
+
+func TestKillAtRandomPointsLosesAndDoublesNothing(t *testing.T) {
+	server := clickhousetest.Start(t)
+	createTables(t, server.Conn())
+	l := newLoad(t.TempDir())
+	conn := connect(t, server.Addr())
+	defer conn.Close()
+	for range 25 {
+		keepUp(server, conn)
+		l.write(t, 300)
+		kill, ended := victim(t, l.dir, server.Addr(), "")
+		for end := time.Now().Add(time.Duration(rand.IntN(150)) * time.Millisecond); time.Now().Before(end); {
+			l.write(t, 20)
+			time.Sleep(2 * time.Millisecond)
+		}
+		kill()
+		<-ended
+	}
+	l.exact(t, server)
+}
+
+func TestKillOfClickHouseUnderLoadLosesAndDoublesNothing(t *testing.T) {
+	server := clickhousetest.Start(t)
+	createTables(t, server.Conn())
+	l := newLoad(t.TempDir())
+	conn := connect(t, server.Addr())
+	defer conn.Close()
+	r := newTestReceiver(t, l.dir, inserter{conn: conn})
+	require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
+	for range 6 {
+		for end := time.Now().Add(time.Duration(100+rand.IntN(200)) * time.Millisecond); time.Now().Before(end); {
+			l.write(t, 50)
+			time.Sleep(time.Millisecond)
+		}
+		server.Kill()
+		l.write(t, 50)
+		server.Run()
+	}
+	require.NoError(t, r.Shutdown(context.Background()))
+	l.exact(t, server)
+}

@@ -1,0 +1,235 @@
+// Copyright The Tailrace Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package clickhouseingestreceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/receiver/receiverhelper"
+
+	"github.com/tailrace/tailrace/internal/ingest"
+	"github.com/tailrace/tailrace/internal/ingest/otlpjson"
+	"github.com/tailrace/tailrace/internal/segment"
+	"github.com/tailrace/tailrace/receiver/clickhouseingestreceiver/internal/metadata"
+)
+
+// Signals, as they appear in tokens, in the state folder and in metrics.
+const (
+	signalTraces  = "traces"
+	signalLogs    = "logs"
+	signalMetrics = "metrics"
+)
+
+const format = "otlp_json"
+
+// ingestReceiver reads the signals whose consumers are set before Start; the factory sets one.
+type ingestReceiver struct {
+	cfg *Config
+	set receiver.Settings
+
+	traces  consumer.Traces
+	logs    consumer.Logs
+	metrics consumer.Metrics
+
+	hook func(signal string, p ingest.Point) // only in tests: where the process is to be killed
+
+	store     schema // nil when none is configured
+	obs       *receiverhelper.ObsReport
+	telemetry *metadata.TelemetryBuilder
+	engine    *ingest.Engine // nil before Start and when it failed
+	stop      sync.Once
+	stopErr   error
+}
+
+// schema is what this receiver needs of the extension that owns the tables.
+type schema interface {
+	// WaitReady returns nil as soon as every table is there, or an error that says why not when ctx ends.
+	WaitReady(ctx context.Context) error
+}
+
+// schemaWait bounds one wait for the tables, so that a shutdown is not held up while the store is away.
+const schemaWait = 2 * time.Second
+
+func newReceiver(set receiver.Settings, cfg *Config, wire func(*ingestReceiver)) (*ingestReceiver, error) {
+	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
+		ReceiverID: set.ID, Transport: "file", LongLivedCtx: true, ReceiverCreateSettings: set,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r := &ingestReceiver{cfg: cfg, set: set, obs: obs}
+	wire(r)
+	return r, nil
+}
+
+// Start implements component.Component. It never waits for ClickHouse.
+func (r *ingestReceiver) Start(ctx context.Context, host component.Host) error {
+	if err := r.findStore(host); err != nil {
+		return err
+	}
+	telemetry, err := metadata.NewTelemetryBuilder(r.set.TelemetrySettings)
+	if err != nil {
+		return err
+	}
+	r.telemetry = telemetry
+	observer := newObserver(telemetry, func(err error) {
+		if err != nil {
+			componentstatus.ReportStatus(host, componentstatus.NewRecoverableErrorEvent(err))
+			return
+		}
+		componentstatus.ReportStatus(host, componentstatus.NewEvent(componentstatus.StatusOK))
+	})
+	engine, err := ingest.Start(ingest.Options{
+		Path: r.cfg.Path, StatePath: r.cfg.StatePath,
+		Limits: ingest.Limits{
+			MaxRecords: r.cfg.Batch.MaxRecords, MaxBytes: r.cfg.Batch.MaxBytes, MaxDelay: r.cfg.Batch.MaxDelay,
+			MaxLineBytes: r.cfg.MaxLineBytes, PollInterval: r.cfg.PollInterval,
+		},
+		Delete:    r.cfg.AfterIngest == afterDelete,
+		Sources:   r.sources(),
+		Permanent: consumererror.IsPermanent,
+		Logger:    r.set.Logger,
+		Observer:  observer,
+		Hook:      r.hook,
+	})
+	if err != nil {
+		return err
+	}
+	r.engine = engine
+	if err := observer.watch(engine, r.signals()); err != nil {
+		return errors.Join(err, engine.Shutdown(ctx, 0))
+	}
+	return nil
+}
+
+func (r *ingestReceiver) findStore(host component.Host) error {
+	if r.cfg.Store == nil {
+		return nil
+	}
+	extension, ok := host.GetExtensions()[*r.cfg.Store]
+	if !ok {
+		return fmt.Errorf("store: there is no extension %q: define it under extensions and list it in service::extensions", r.cfg.Store)
+	}
+	if r.store, ok = extension.(schema); !ok {
+		return fmt.Errorf("store: the extension %q owns no tables: name an extension of the type clickhouse_store", r.cfg.Store)
+	}
+	return nil
+}
+
+// ready waits a while for the tables.
+func (r *ingestReceiver) ready(ctx context.Context) error {
+	if r.store == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, schemaWait)
+	defer cancel()
+	return r.store.WaitReady(ctx)
+}
+
+// Shutdown implements component.Component: what is on disk is still loaded, within shutdown_timeout.
+func (r *ingestReceiver) Shutdown(ctx context.Context) error {
+	r.stop.Do(func() {
+		if r.engine != nil {
+			r.stopErr = r.engine.Shutdown(ctx, r.cfg.ShutdownTimeout)
+		}
+		if r.telemetry != nil {
+			r.telemetry.Shutdown()
+		}
+	})
+	return r.stopErr
+}
+
+func (r *ingestReceiver) signals() (signals []string) {
+	for _, s := range r.sources() {
+		signals = append(signals, s.Signal)
+	}
+	return signals
+}
+
+// sources lists what is wired: a signal without a pipeline is not read, so that its segments stay where they are.
+func (r *ingestReceiver) sources() (sources []ingest.Source) {
+	if r.traces != nil {
+		sources = append(sources, ingest.Source{
+			Signal: signalTraces, Types: []segment.Type{segment.Spans}, NewBatch: otlpjson.NewTraces, Deliver: r.deliverTraces,
+		})
+	}
+	if r.logs != nil {
+		sources = append(sources, ingest.Source{ // scores are log records
+			Signal: signalLogs, Types: []segment.Type{segment.Logs, segment.Scores}, NewBatch: otlpjson.NewLogs, Deliver: r.deliverLogs,
+		})
+	}
+	if r.metrics != nil {
+		sources = append(sources, ingest.Source{
+			Signal: signalMetrics, Types: []segment.Type{segment.Metrics}, NewBatch: otlpjson.NewMetrics, Deliver: r.deliverMetrics,
+		})
+	}
+	return sources
+}
+
+// tokenContext makes the insert that the exporter does in this context repeatable: the store drops what
+// came under the token before, in the table itself and in the views that depend on it.
+func tokenContext(ctx context.Context, token string) context.Context {
+	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
+		"insert_deduplication_token": token,
+		"async_insert":               0,
+		"deduplicate_blocks_in_dependent_materialized_views": 1,
+	}))
+}
+
+var errUnit = errors.New("a unit of another signal")
+
+func (r *ingestReceiver) deliverTraces(ctx context.Context, token string, u ingest.Unit) error {
+	unit, ok := u.(*otlpjson.Unit[ptrace.Traces])
+	if !ok {
+		return errUnit
+	}
+	if err := r.ready(ctx); err != nil {
+		return err
+	}
+	ctx = r.obs.StartTracesOp(tokenContext(ctx, token))
+	err := r.traces.ConsumeTraces(ctx, unit.Data)
+	r.obs.EndTracesOp(ctx, format, unit.Records(), err)
+	return err
+}
+
+func (r *ingestReceiver) deliverLogs(ctx context.Context, token string, u ingest.Unit) error {
+	unit, ok := u.(*otlpjson.Unit[plog.Logs])
+	if !ok {
+		return errUnit
+	}
+	if err := r.ready(ctx); err != nil {
+		return err
+	}
+	ctx = r.obs.StartLogsOp(tokenContext(ctx, token))
+	err := r.logs.ConsumeLogs(ctx, unit.Data)
+	r.obs.EndLogsOp(ctx, format, unit.Records(), err)
+	return err
+}
+
+func (r *ingestReceiver) deliverMetrics(ctx context.Context, token string, u ingest.Unit) error {
+	unit, ok := u.(*otlpjson.Unit[pmetric.Metrics])
+	if !ok {
+		return errUnit
+	}
+	if err := r.ready(ctx); err != nil {
+		return err
+	}
+	ctx = r.obs.StartMetricsOp(tokenContext(ctx, token))
+	err := r.metrics.ConsumeMetrics(ctx, unit.Data)
+	r.obs.EndMetricsOp(ctx, format, unit.Records(), err)
+	return err
+}
