@@ -1,0 +1,160 @@
+// Copyright The Tailrace Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package clickhousetest gives tests a real ClickHouse: the process that Tailrace embeds, on free
+// loopback ports and a folder of its own. It needs `make clickhouse` and fails, never skips, without.
+package clickhousetest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/stretchr/testify/require"
+)
+
+// Credentials of the test server.
+const (
+	User     = "tailrace"
+	Password = "test-password"
+)
+
+const usersXML = `<clickhouse>
+<profiles><default/></profiles><quotas><default/></quotas>
+<users>
+<default><password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
+<grants><query>GRANT SYSTEM LISTEN ON *.*</query><query>GRANT CREATE TEMPORARY TABLE ON *.*</query><query>GRANT READ ON FILE</query></grants></default>
+<tailrace><password>` + Password + `</password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota><access_management>1</access_management></tailrace>
+</users></clickhouse>`
+
+// Server is a running ClickHouse. It ends with the test.
+type Server struct {
+	TCPPort, HTTPPort int
+	Dir               string
+
+	t   testing.TB
+	mu  sync.Mutex
+	cmd *exec.Cmd
+	in  io.Closer
+	log *bytes.Buffer
+}
+
+// Start runs a ClickHouse and waits until it answers.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	s := &Server{TCPPort: FreePort(t), HTTPPort: FreePort(t), Dir: t.TempDir(), t: t}
+	s.Run()
+	t.Cleanup(s.Kill)
+	return s
+}
+
+// Run starts the process again on the same folder and ports, after Kill or Stop.
+func (s *Server) Run() {
+	s.t.Helper()
+	users := filepath.Join(s.Dir, "users.xml")
+	config := filepath.Join(s.Dir, "config.xml")
+	require.NoError(s.t, os.WriteFile(users, []byte(usersXML), 0o600))
+	require.NoError(s.t, os.WriteFile(config, fmt.Appendf(nil, `<clickhouse><logger><level>error</level><console>1</console></logger>
+<users_config>%s</users_config><mark_cache_size>67108864</mark_cache_size>
+<merge_tree><non_replicated_deduplication_window>10000</non_replicated_deduplication_window></merge_tree></clickhouse>`, users), 0o600))
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.log = &bytes.Buffer{}
+	s.cmd = exec.Command(filepath.Join(BuildDir(s.t), "tailrace-clickhouse"),
+		"--config-file="+config, "--path="+filepath.Join(s.Dir, "data"), "--listen_host=127.0.0.1",
+		"--tcp_port="+strconv.Itoa(s.TCPPort), "--http_port="+strconv.Itoa(s.HTTPPort),
+		"--query", "SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP; SELECT count() FROM file('-', LineAsString)")
+	s.cmd.Stderr = s.log
+	s.cmd.Dir = s.Dir
+	in, err := s.cmd.StdinPipe()
+	require.NoError(s.t, err)
+	s.in = in
+	require.NoError(s.t, s.cmd.Start())
+
+	conn := s.open()
+	defer conn.Close()
+	require.Eventually(s.t, func() bool { return conn.Ping(context.Background()) == nil }, 30*time.Second, 20*time.Millisecond,
+		"ClickHouse does not answer")
+}
+
+// Conn returns a connection that is closed with the test.
+func (s *Server) Conn() driver.Conn {
+	conn := s.open()
+	s.t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// Addr is host:port of the native protocol.
+func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.TCPPort)) }
+
+func (s *Server) open() driver.Conn {
+	conn, err := clickhouse.Open(&clickhouse.Options{
+		Addr: []string{s.Addr()},
+		Auth: clickhouse.Auth{Username: User, Password: Password},
+	})
+	require.NoError(s.t, err)
+	return conn
+}
+
+// Kill ends the process with SIGKILL, as a crash does, and waits for it.
+func (s *Server) Kill() { s.end(func() { _ = s.cmd.Process.Kill() }) }
+
+// Stop ends the process gracefully by closing its standard input, and waits for it.
+func (s *Server) Stop() { s.end(func() { _ = s.in.Close() }) }
+
+func (s *Server) end(signal func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		return
+	}
+	signal()
+	_ = s.cmd.Wait()
+	_ = s.in.Close()
+	if s.t.Failed() {
+		s.t.Logf("ClickHouse's log:\n%s", s.log)
+	}
+	s.cmd = nil
+}
+
+// BuildDir returns the repository's _build folder, and fails the test when the embedded ClickHouse is not there.
+func BuildDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	require.NoError(t, err)
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "builder-config.yaml")); err == nil {
+			break
+		}
+		parent := filepath.Dir(dir)
+		require.NotEqual(t, dir, parent, "not inside the repository")
+		dir = parent
+	}
+	build := filepath.Join(dir, "_build")
+	for _, name := range []string{"tailrace-clickhouse", "libchdb.so"} {
+		_, err := os.Stat(filepath.Join(build, name))
+		require.NoError(t, err, "run `make clickhouse` first")
+	}
+	return build
+}
+
+// FreePort returns a loopback TCP port that was free a moment ago.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
