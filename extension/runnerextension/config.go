@@ -1,0 +1,167 @@
+// Copyright The Tailrace Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runnerextension
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/config/configopaque"
+
+	"github.com/tailrace/tailrace/internal/supervise"
+)
+
+const (
+	minMaxLineBytes = 256
+	// maxMaxLineBytes keeps a record below what gRPC and most stores take.
+	maxMaxLineBytes = 3 << 20
+)
+
+// Config is the YAML of the runner.
+type Config struct {
+	// OTLPEndpoint is where children send their telemetry: OTEL_EXPORTER_OTLP_ENDPOINT.
+	OTLPEndpoint string `mapstructure:"otlp_endpoint"`
+	// InheritEnv names the variables of the collector that children see; a trailing * is a wildcard.
+	InheritEnv []string `mapstructure:"inherit_env"`
+	// StopSignal asks a process group to end; GracePeriod later it is killed.
+	StopSignal  string        `mapstructure:"stop_signal"`
+	GracePeriod time.Duration `mapstructure:"grace_period"`
+	// DrainTimeout is how long the last output may take through the pipelines after the processes have ended.
+	DrainTimeout time.Duration `mapstructure:"drain_timeout"`
+	MaxLineBytes int           `mapstructure:"max_line_bytes"`
+	// BufferBytes bounds the output of one server that waits for runner_log.
+	BufferBytes    int                `mapstructure:"buffer_bytes"`
+	RestartBackoff BackoffConfig      `mapstructure:"restart_backoff"`
+	RestartLimit   RestartLimitConfig `mapstructure:"restart_limit"`
+	// Ports is where servers with AssignPort get theirs from.
+	Ports PortsConfig `mapstructure:"ports"`
+	// HealthReportInterval is the time between two events that repeat the health of a server with what it uses; 0: never.
+	HealthReportInterval time.Duration  `mapstructure:"health_report_interval"`
+	Servers              []ServerConfig `mapstructure:"servers"`
+}
+
+// BackoffConfig is the wait before a restart.
+type BackoffConfig struct {
+	InitialInterval time.Duration `mapstructure:"initial_interval"`
+	MaxInterval     time.Duration `mapstructure:"max_interval"`
+	// ResetAfter is how long a process has to run for the wait to begin at InitialInterval again.
+	ResetAfter time.Duration `mapstructure:"reset_after"`
+}
+
+// ServerConfig is one child process.
+type ServerConfig struct {
+	ID         string `mapstructure:"id"`
+	Project    string `mapstructure:"project"`
+	Deployment string `mapstructure:"deployment"`
+	// Command is the program and its arguments; there is no shell.
+	Command []string `mapstructure:"command"`
+	Dir     string   `mapstructure:"dir"`
+	// Env may hold secrets, so its values are never printed.
+	Env map[string]configopaque.String `mapstructure:"env"`
+	// EnvFile is read at each start; Env wins over it.
+	EnvFile string `mapstructure:"env_file"`
+	// AssignPort hands one of Ports over as PORT.
+	AssignPort bool `mapstructure:"assign_port"`
+	// User and Group are names or numbers; empty: as the collector. Umask is octal digits; empty: that of the collector.
+	User   string       `mapstructure:"user"`
+	Group  string       `mapstructure:"group"`
+	Umask  string       `mapstructure:"umask"`
+	Limits LimitsConfig `mapstructure:"limits"`
+	// Labels become attributes of the resource.
+	Labels    map[string]string  `mapstructure:"labels"`
+	DependsOn []DependencyConfig `mapstructure:"depends_on"`
+	Restart   supervise.Restart  `mapstructure:"restart"`
+	// Health is nil when a running server counts as healthy.
+	Health *HealthConfig `mapstructure:"health"`
+}
+
+// Validate implements confmap.Validator.
+func (c *Config) Validate() error {
+	var errs []error
+	if u, err := url.Parse(c.OTLPEndpoint); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		errs = append(errs, fmt.Errorf("otlp_endpoint: must be a URL such as http://localhost:4318, not %q", c.OTLPEndpoint))
+	}
+	for i, name := range c.InheritEnv {
+		if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(strings.TrimSuffix(name, "*"), "*") {
+			errs = append(errs, fmt.Errorf("inherit_env[%d]: must be the name of a variable, or the beginning of one and a *, not %q", i, name))
+		}
+	}
+	if supervise.SignalNumber(c.StopSignal) == 0 {
+		errs = append(errs, fmt.Errorf("stop_signal: must be the name of a signal such as SIGTERM or SIGINT, not %q", c.StopSignal))
+	}
+	for _, d := range []struct {
+		key   string
+		value time.Duration
+		min   time.Duration
+	}{
+		{"grace_period", c.GracePeriod, 0},
+		{"drain_timeout", c.DrainTimeout, 0},
+		{"health_report_interval", c.HealthReportInterval, 0},
+		{"restart_backoff::initial_interval", c.RestartBackoff.InitialInterval, time.Millisecond},
+		{"restart_backoff::max_interval", c.RestartBackoff.MaxInterval, c.RestartBackoff.InitialInterval},
+		{"restart_backoff::reset_after", c.RestartBackoff.ResetAfter, 0},
+	} {
+		if d.value < d.min {
+			errs = append(errs, fmt.Errorf("%s: must be at least %s, not %s", d.key, d.min, d.value))
+		}
+	}
+	if c.MaxLineBytes < minMaxLineBytes || c.MaxLineBytes > maxMaxLineBytes {
+		errs = append(errs, fmt.Errorf("max_line_bytes: must be from %d to %d, not %d", minMaxLineBytes, maxMaxLineBytes, c.MaxLineBytes))
+	}
+	if c.BufferBytes < 1 {
+		errs = append(errs, fmt.Errorf("buffer_bytes: must be at least 1, not %d", c.BufferBytes))
+	}
+	seen := map[string]int{}
+	for i := range c.Servers {
+		s := &c.Servers[i]
+		errs = append(errs, s.validate(fmt.Sprintf("servers[%d]", i))...)
+		if first, ok := seen[s.ID]; ok && s.ID != "" {
+			errs = append(errs, fmt.Errorf("servers[%d].id: %q is the id of servers[%d] already", i, s.ID, first))
+		} else {
+			seen[s.ID] = i
+		}
+	}
+	errs = append(errs, c.Ports.validate()...)
+	errs = append(errs, c.RestartLimit.validate()...)
+	errs = append(errs, validateDependencies(c.Servers)...)
+	return errors.Join(errs...)
+}
+
+func (s *ServerConfig) validate(key string) []error {
+	var errs []error
+	if s.ID == "" {
+		errs = append(errs, fmt.Errorf("%s.id: must not be empty", key))
+	}
+	if len(s.Command) == 0 {
+		errs = append(errs, fmt.Errorf("%s.command: must be a list of the program and its arguments, such as [node, server.mjs]", key))
+	} else if s.Command[0] == "" {
+		errs = append(errs, fmt.Errorf("%s.command: the program, its first entry, must not be empty", key))
+	}
+	texts := append([]string{s.ID, s.Project, s.Deployment, s.Dir, s.EnvFile, s.User, s.Group}, s.Command...)
+	for name, value := range s.Env {
+		if name == "" || strings.Contains(name, "=") {
+			errs = append(errs, fmt.Errorf("%s.env: %q is not the name of a variable", key, name))
+		}
+		texts = append(texts, name, string(value))
+	}
+	if slices.ContainsFunc(texts, func(text string) bool { return strings.ContainsRune(text, 0) }) {
+		errs = append(errs, fmt.Errorf("%s: no value may contain a NUL byte", key))
+	}
+	errs = append(errs, s.validateRights(key)...)
+	errs = append(errs, validateLabels(key, s.Labels)...)
+	switch s.Restart {
+	case "", supervise.RestartNever, supervise.RestartOnFailure, supervise.RestartAlways:
+	default:
+		errs = append(errs, fmt.Errorf("%s.restart: must be %s, %s or %s, not %q", key,
+			supervise.RestartNever, supervise.RestartOnFailure, supervise.RestartAlways, s.Restart))
+	}
+	if s.Health != nil {
+		errs = append(errs, s.Health.validate(key+".health", s.port(), s.Restart)...)
+	}
+	return errs
+}

@@ -1,0 +1,19 @@
+// Copyright The Tailrace Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package supervise owns child processes: it starts them, turns what they print into whole lines,
+// restarts them, and stops them without losing their last words. It knows nothing of the collector.
+//
+//	process ─pipe─▶ framer ─lines─▶ queue (one a source) ─▶ outlet ─batches─▶ Sink
+//
+// A queue is bounded. While a Sink is attached, a full queue stops the reading of the pipe, so that the
+// child waits (back-pressure); without a Sink what no longer fits is dropped and counted, so that a child
+// never waits for a reader that does not exist.
+//
+// While a process runs, its server probes the health (health.go) and measures the process tree (usage.go);
+// one goroutine emits all events of a server, so their order is the order of things. A server waits for
+// others before its first start only (depends.go).
+//
+// What was read from a pipe and not yet accepted by the Sink lives in memory only: it is lost when this
+// process is killed.
+package supervise

@@ -1,0 +1,280 @@
+// Copyright The Tailrace Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package supervise
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+const (
+	// batchBytes and batchEntries end the collecting of a batch; the queue that reaches them is taken whole.
+	batchBytes   = 1 << 20
+	batchEntries = 8192
+	// entryOverhead is what an entry costs beside its text, so that empty lines are not free.
+	entryOverhead = 128
+	// keepEntries is the largest slice that a queue keeps for its next entries.
+	keepEntries = 256
+)
+
+var errAttached = errors.New("its output already goes to another receiver")
+
+// outlet collects the entries of all queues and hands them to the sink, one batch at a time: at once
+// when the sink is idle, and everything that has come meanwhile when it was busy.
+type outlet struct {
+	limit int // bytes a queue
+
+	mu       sync.Mutex
+	uids     uidSource
+	ready    []*queue // with entries, in the order in which they are served
+	pending  Batch    // given to a sink that ended before it had accepted it
+	busy     bool     // a batch is with the sink
+	sink     Sink
+	closed   bool  // nothing is taken any more
+	dropped  int64 // entries
+	buffered int64 // bytes in queues
+	changed  chan struct{}
+}
+
+// queue holds the entries of one source. Guarded by outlet.mu.
+type queue struct {
+	source  *Source
+	entries []Entry
+	spare   []Entry // an empty slice to reuse
+	bytes   int
+	listed  bool // in outlet.ready
+	space   *sync.Cond
+}
+
+func newOutlet(limit int) *outlet {
+	return &outlet{limit: limit, changed: make(chan struct{})}
+}
+
+func (o *outlet) newQueue(source *Source) *queue {
+	return &queue{source: source, space: sync.NewCond(&o.mu)}
+}
+
+// push adds entries, in order, and gives each its UID. It waits while the queue is full and somebody
+// reads; what is pushed to a full queue that nobody reads, or after close, is dropped and counted.
+// push does not keep the slice.
+func (o *outlet) push(q *queue, entries []Entry) {
+	if len(entries) == 0 {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for q.bytes >= o.limit && o.sink != nil && !o.closed {
+		q.space.Wait()
+	}
+	if o.closed || q.bytes >= o.limit {
+		o.dropped += int64(len(entries))
+		return
+	}
+	o.add(q, entries)
+}
+
+// pushEvent adds an event. Events are few and never wait: a change of state must not be held up by output.
+func (o *outlet) pushEvent(q *queue, entry Entry) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		o.dropped++
+		return
+	}
+	o.add(q, []Entry{entry})
+}
+
+// offerEvent adds an event that repeats itself, if it can be taken: it must not gather while nobody reads.
+func (o *outlet) offerEvent(q *queue, entry Entry) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.sink == nil || q.bytes >= o.limit {
+		return
+	}
+	o.add(q, []Entry{entry})
+}
+
+func (o *outlet) add(q *queue, entries []Entry) {
+	if q.entries == nil {
+		q.entries, q.spare = q.spare, nil
+	}
+	size := 0
+	for i := range entries {
+		entries[i].UID = o.uids.next(entries[i].Time)
+		size += len(entries[i].Line) + entryOverhead
+	}
+	q.entries = append(q.entries, entries...)
+	q.bytes += size
+	o.buffered += int64(size)
+	if !q.listed {
+		q.listed = true
+		o.ready = append(o.ready, q)
+		o.notify()
+	}
+}
+
+// notify wakes everybody who waits for a change. Needs mu.
+func (o *outlet) notify() {
+	close(o.changed)
+	o.changed = make(chan struct{})
+}
+
+// attach starts the delivery to sink.
+func (o *outlet) attach(sink Sink) (func(), error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.sink != nil {
+		return nil, errAttached
+	}
+	o.sink = sink
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		o.deliver(ctx, sink)
+	}()
+	return sync.OnceFunc(func() {
+		cancel()
+		<-done
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.sink = nil
+		for _, q := range o.ready {
+			q.space.Broadcast()
+		}
+		o.notify()
+	}), nil
+}
+
+func (o *outlet) deliver(ctx context.Context, sink Sink) {
+	var queues []*queue
+	for {
+		var batch Batch
+		batch, queues = o.take(ctx, queues[:0])
+		if batch == nil {
+			return
+		}
+		err := sink.Deliver(ctx, batch)
+		o.done(batch, queues, err)
+		if err != nil {
+			return
+		}
+	}
+}
+
+// take waits for entries and returns them with their queues; nil when ctx or the outlet ended.
+func (o *outlet) take(ctx context.Context, queues []*queue) (Batch, []*queue) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for ctx.Err() == nil && !o.closed {
+		if batch := o.pending; batch != nil {
+			o.pending = nil
+			o.busy = true
+			return batch, queues
+		}
+		if len(o.ready) > 0 {
+			return o.collect(queues)
+		}
+		changed := o.changed
+		o.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+		o.mu.Lock()
+	}
+	return nil, queues
+}
+
+func (o *outlet) collect(queues []*queue) (Batch, []*queue) {
+	var batch Batch
+	size, count := 0, 0
+	for len(o.ready) > 0 && size < batchBytes && count < batchEntries {
+		q := o.ready[0]
+		o.ready[0] = nil
+		o.ready = o.ready[1:]
+		batch = append(batch, Group{Source: q.source, Entries: q.entries})
+		queues = append(queues, q)
+		size += q.bytes
+		count += len(q.entries)
+		o.buffered -= int64(q.bytes)
+		q.entries, q.bytes, q.listed = nil, 0, false
+		q.space.Broadcast()
+	}
+	o.busy = true
+	return batch, queues
+}
+
+// done ends the delivery of a batch. queues is empty for a batch that came again.
+func (o *outlet) done(batch Batch, queues []*queue, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.busy = false
+	switch {
+	case err == nil:
+		for i, q := range queues {
+			if entries := batch[i].Entries; cap(entries) <= keepEntries {
+				clear(entries)
+				q.spare = entries[:0]
+			}
+		}
+	case o.closed:
+		o.dropped += int64(batch.Len())
+	default:
+		o.pending = batch
+	}
+	o.notify()
+}
+
+// drain waits until everything is accepted, or nobody reads it; the error is that of ctx.
+func (o *outlet) drain(ctx context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.busy || o.pending != nil || len(o.ready) > 0 {
+		if o.sink == nil || o.closed {
+			return nil
+		}
+		changed := o.changed
+		o.mu.Unlock()
+		var err error
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		o.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close drops and counts what is left, and lets everybody go who waits. A batch that is with the sink
+// counts when the sink gives it back.
+func (o *outlet) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return
+	}
+	o.closed = true
+	o.dropped += int64(o.pending.Len())
+	o.pending = nil
+	for _, q := range o.ready {
+		o.dropped += int64(len(q.entries))
+		o.buffered -= int64(q.bytes)
+		q.entries, q.bytes, q.listed = nil, 0, false
+		q.space.Broadcast()
+	}
+	o.ready = nil
+	o.notify()
+}
+
+func (o *outlet) attached() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sink != nil
+}

@@ -1,0 +1,262 @@
+// Copyright The Tailrace Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package supervise
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// server runs one Server for the life of a supervisor: starting, waiting, restarting.
+type server struct {
+	spec     Server
+	sup      *Supervisor
+	queue    *queue
+	log      *zap.Logger
+	restarts int
+	env      []string // of the present process, as is account
+	account  account
+	port     int // 0: none was assigned
+	live     live
+	// lastSample is what the present process had used at the last event of health.
+	lastSample struct {
+		at      time.Time
+		cpu     time.Duration
+		percent float64
+	}
+}
+
+// outcome says how one run of a process ended.
+type outcome struct {
+	failure error         // nil: it ended well
+	reason  string        // the failure without the name of the server
+	ran     time.Duration // 0: it could not be started
+	stopped bool          // because we asked for it
+}
+
+func (s *server) run() {
+	defer s.sup.servers.Done()
+	defer s.live.setOver()
+	if !s.await() {
+		return
+	}
+	failures := 0
+	var limit limiter
+	for {
+		if s.sup.isStopping() {
+			return
+		}
+		end := s.once()
+		if end.stopped {
+			return
+		}
+		if s.spec.Restart == RestartNever || s.spec.Restart == RestartOnFailure && end.failure == nil {
+			return
+		}
+		if limit.reached(s.sup.options.RestartLimit, time.Now()) {
+			s.giveUp(end.reason)
+			return
+		}
+		if end.ran >= s.sup.options.Backoff.Reset {
+			failures = 0
+		}
+		delay := s.sup.options.Backoff.delay(failures)
+		failures++
+		s.log.Info("Server starts again", zap.Duration("after", delay), zap.Int("restarts", s.restarts+1))
+		timer := time.NewTimer(delay)
+		select {
+		case <-timer.C:
+		case <-s.sup.stop:
+			timer.Stop()
+			s.emit(0, Event{Kind: Lifecycle, State: StateStopped, Text: "was stopped while it waited for a restart"})
+			s.status(DeploymentStopped)
+			return
+		}
+		s.restarts++
+		s.sup.restarts.Add(1)
+	}
+}
+
+// once starts the process and stays until it has ended and its output is read.
+func (s *server) once() outcome {
+	s.emit(0, Event{Kind: Lifecycle, State: StateStarting, Text: "is starting"})
+	s.live.setHealth(HealthStarting)
+	s.emit(0, Event{Kind: Health, State: HealthStarting, Text: "is starting"})
+	p, err := s.start()
+	if err != nil {
+		reason := err.Error()
+		err = fmt.Errorf("%s: %w", s.spec.Name, err)
+		s.couldNotStart(err)
+		return outcome{failure: err, reason: "could not be started: " + reason}
+	}
+	s.sup.running.Add(1)
+	defer s.sup.running.Add(-1)
+
+	why, reason := s.watch(p)
+	switch why {
+	case endedItself:
+		// What is left of the group would hold the ports and the pipes of its successor.
+		err = s.endRest(p)
+	case endedByStop, endedUnhealthy:
+		s.health(p, Event{State: HealthStopping, Text: "is stopping", Reason: reason})
+		err = p.stop(s.sup.options.StopSignal, s.sup.options.GracePeriod)
+	}
+	if err != nil {
+		s.log.Warn("Server's process group could not be signalled", zap.Int("pid", p.pid), zap.Error(err))
+	}
+	ran := time.Since(p.started)
+	if p.finish() {
+		s.log.Warn("A process that left the server's process group kept its output open; what it prints from now on is lost",
+			zap.Int("pid", p.pid))
+	}
+	end := s.ended(p, ran, why, reason)
+	// After the events: who waits for this end emits events of its own.
+	s.live.ended(p, why == endedItself && end.failure == nil)
+	return end
+}
+
+func (s *server) couldNotStart(err error) {
+	s.failed("could not be started", err)
+	s.log.Warn("Server could not be started", zap.Error(err))
+}
+
+// giveUp ends the restarts. reason is why the last run failed, empty when it did not.
+func (s *server) giveUp(reason string) {
+	limit := s.sup.options.RestartLimit
+	err := fmt.Errorf("%s: started again %d times within %s (restart_limit), and is given up", s.spec.Name, limit.Count, limit.Window)
+	if reason != "" {
+		err = fmt.Errorf("%w; the last time it %s", err, reason)
+	}
+	s.failed("is given up", err)
+	s.log.Error("Server is given up", zap.Error(err))
+}
+
+// failed reports the failure of a server without a process.
+func (s *server) failed(text string, err error) {
+	s.emit(0, Event{Kind: Lifecycle, State: StateFailed, Text: text, Reason: err.Error(), Failure: true})
+	s.live.setHealth(HealthUnhealthy)
+	s.emit(0, Event{Kind: Health, State: HealthUnhealthy, Text: text, Reason: err.Error(), Failure: true})
+	s.status(DeploymentFailed)
+	s.sup.failed(s.spec.Source, err)
+}
+
+func (s *server) start() (*process, error) {
+	as, err := s.spec.Rights.account()
+	if err != nil {
+		return nil, err
+	}
+	env, err := s.spec.environ(as.variables)
+	if err != nil {
+		return nil, err
+	}
+	if s.spec.AssignPort {
+		if s.port, err = s.sup.ports.assign(s); err != nil {
+			return nil, err
+		}
+		env = Environ(env, []string{"*"}, map[string]string{"PORT": strconv.Itoa(s.port)}, nil)
+	}
+	s.env, s.account = env, as
+	path, err := s.spec.check(env)
+	if err != nil {
+		return nil, err
+	}
+	p, pipes, err := startProcess(s.spec, path, env, as, s.sup.starter)
+	if err != nil {
+		return nil, err
+	}
+	// Before the first line, so that the order of the records is the order of things.
+	s.emit(p.pid, Event{Kind: Lifecycle, State: StateRunning, Text: "is running", Port: s.port})
+	s.live.running(p)
+	s.lastSample.at, s.lastSample.cpu, s.lastSample.percent = p.started, 0, 0
+	if s.spec.Health == nil {
+		s.emit(p.pid, Event{Kind: Health, State: HealthHealthy, Text: "is running"})
+		s.live.setHealth(HealthHealthy)
+		s.sup.failed(s.spec.Source, nil)
+	}
+	s.status(DeploymentRunning)
+	s.log.Info("Server is running", zap.Int("pid", p.pid))
+	p.read([2]*reader{s.reader(pipes[0], Stdout, p.pid), s.reader(pipes[1], Stderr, p.pid)})
+	return p, nil
+}
+
+func (s *server) reader(pipe *os.File, stream Stream, pid int) *reader {
+	return newReader(pipe, stream, pid, s.sup.options.MaxLineBytes, s.sup.outlet, s.queue, &s.sup.streams[stream-1])
+}
+
+// endRest ends the processes that outlived the leader of their group.
+func (s *server) endRest(p *process) error {
+	if !groupAlive(p.pid) {
+		return nil
+	}
+	err := signalGroup(p.pid, s.sup.options.StopSignal)
+	deadline := time.NewTimer(s.sup.options.GracePeriod)
+	defer deadline.Stop()
+	return errors.Join(err, p.endGroup(deadline.C))
+}
+
+// ended reports the end of the process, after its last words.
+func (s *server) ended(p *process, ran time.Duration, why ending, reason string) outcome {
+	exit := exitOf(p.cmd.ProcessState)
+	how := exit.String()
+	event := Event{Kind: Lifecycle, State: StateExited, Text: how, Exit: &exit, Uptime: ran}
+	end := outcome{ran: ran, stopped: why == endedByStop}
+	switch {
+	case why == endedByStop:
+		event.State = StateStopped
+		event.Text = "was stopped and " + how
+	case why == endedUnhealthy:
+		event.State = StateStopped
+		event.Text = "was stopped because it was unhealthy, and " + how
+		event.Failure, event.Reason = true, "unhealthy: "+reason
+		end.reason = "was unhealthy: " + reason
+		end.failure = s.unhealthy(reason)
+	case exit.Code != 0:
+		event.Failure, event.Reason = true, how
+		end.reason = how
+		end.failure = fmt.Errorf("%s: %s", s.spec.Name, how)
+	}
+	s.log.Info("Server "+event.Text, zap.Int("pid", p.pid), zap.Duration("uptime", ran))
+	s.emit(p.pid, event)
+	if end.failure != nil {
+		s.sup.failed(s.spec.Source, end.failure)
+	}
+	if why == endedItself {
+		// Nobody may go on believing that it is healthy.
+		status := HealthStopping
+		if end.failure != nil {
+			status = HealthUnhealthy
+		}
+		s.live.setHealth(status)
+		s.emit(p.pid, Event{Kind: Health, State: status, Text: how, Reason: how, Failure: event.Failure, Exit: &exit, Uptime: ran})
+	}
+	if end.failure != nil {
+		s.status(DeploymentFailed)
+	} else {
+		s.status(DeploymentStopped)
+	}
+	return end
+}
+
+func (s *server) unhealthy(reason string) error {
+	return fmt.Errorf("%s: unhealthy: %s", s.spec.Name, reason)
+}
+
+func (s *server) emit(pid int, event Event) {
+	s.sup.outlet.pushEvent(s.queue, s.entry(pid, event))
+}
+
+func (s *server) entry(pid int, event Event) Entry {
+	event.Text = "server " + s.spec.Source.Server + " " + event.Text
+	event.Restarts = s.restarts
+	return Entry{Time: time.Now(), PID: pid, Line: event.Text, Event: &event}
+}
+
+func (s *server) status(status string) {
+	s.sup.deployments.set(s.spec.Source, status)
+}

@@ -1,0 +1,122 @@
+// Copyright The Tailrace Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runnerlogreceiver
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.opentelemetry.io/collector/component"
+
+	"github.com/tailrace/tailrace/internal/logline"
+)
+
+// Values of the keys parse and ansi.
+const (
+	parseAuto   = "auto"
+	parseJSON   = "json"
+	parseLogfmt = "logfmt"
+	parseNone   = "none"
+
+	ansiKeep  = "keep"
+	ansiStrip = "strip"
+)
+
+var (
+	parseValues = []string{parseAuto, parseJSON, parseLogfmt, parseNone}
+	ansiValues  = []string{ansiKeep, ansiStrip}
+)
+
+// Config is the YAML of the receiver.
+type Config struct {
+	// Runner is the ID of the runner extension whose output is read.
+	Runner component.ID `mapstructure:"runner"`
+	// Parse says what is looked for in a line: auto, json, logfmt or none.
+	Parse string `mapstructure:"parse"`
+	// Multiline joins the lines of a stack trace into one record.
+	Multiline bool `mapstructure:"multiline"`
+	// ANSI says what becomes of the escape sequences of terminals: keep or strip.
+	ANSI string `mapstructure:"ansi"`
+	// KeepOriginal keeps a line whose body became its message in the attribute log.record.original.
+	KeepOriginal bool `mapstructure:"keep_original"`
+	// Servers replaces the keys above for single servers, by their id.
+	Servers map[string]ServerConfig `mapstructure:"servers"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// ServerConfig holds the keys that differ for one server; what is not given is as for all.
+type ServerConfig struct {
+	Parse        *string `mapstructure:"parse"`
+	Multiline    *bool   `mapstructure:"multiline"`
+	ANSI         *string `mapstructure:"ansi"`
+	KeepOriginal *bool   `mapstructure:"keep_original"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// Validate implements confmap.Validator.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.Runner == (component.ID{}) {
+		errs = append(errs, errors.New("runner: must be the ID of a runner extension, such as runner or runner/web"))
+	}
+	errs = append(errs, oneOf("parse", &c.Parse, parseValues), oneOf("ansi", &c.ANSI, ansiValues))
+	ids := make([]string, 0, len(c.Servers))
+	for id := range c.Servers {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		server := c.Servers[id]
+		if id == "" {
+			errs = append(errs, errors.New("servers: a key must be the id of a server, and is empty"))
+		}
+		errs = append(errs,
+			oneOf("servers::"+id+"::parse", server.Parse, parseValues),
+			oneOf("servers::"+id+"::ansi", server.ANSI, ansiValues))
+	}
+	return errors.Join(errs...)
+}
+
+func oneOf(key string, value *string, allowed []string) error {
+	if value == nil || slices.Contains(allowed, *value) {
+		return nil
+	}
+	last := len(allowed) - 1
+	return fmt.Errorf("%s: must be %s or %s, is %q", key, strings.Join(allowed[:last], ", "), allowed[last], *value)
+}
+
+// settings say how the lines of one server are read.
+type settings struct {
+	mode         logline.Mode
+	multiline    bool
+	stripANSI    bool
+	keepOriginal bool
+}
+
+// of returns the settings for a server.
+func (c *Config) of(server string) settings {
+	parse, ansi, multiline, keep := c.Parse, c.ANSI, c.Multiline, c.KeepOriginal
+	if own, ok := c.Servers[server]; ok {
+		override(&parse, own.Parse)
+		override(&ansi, own.ANSI)
+		override(&multiline, own.Multiline)
+		override(&keep, own.KeepOriginal)
+	}
+	modes := map[string]logline.Mode{
+		parseAuto: logline.ModeAuto, parseJSON: logline.ModeJSON, parseLogfmt: logline.ModeLogfmt, parseNone: logline.ModeNone,
+	}
+	return settings{mode: modes[parse], multiline: multiline, stripANSI: ansi == ansiStrip, keepOriginal: keep}
+}
+
+func override[T any](value, own *T) {
+	if own != nil {
+		*value = *own
+	}
+}

@@ -1,0 +1,29 @@
+// Copyright The Tailrace Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runnerlogreceiver
+
+import (
+	"context"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/receiver"
+
+	"github.com/tailrace/tailrace/receiver/runnerlogreceiver/internal/metadata"
+)
+
+// NewFactory returns the factory of the runner log receiver.
+func NewFactory() receiver.Factory {
+	return receiver.NewFactory(metadata.Type, createDefaultConfig, receiver.WithLogs(createLogs, metadata.LogsStability))
+}
+
+func createDefaultConfig() component.Config {
+	return &Config{
+		Runner: component.MustNewID("runner"), Parse: parseAuto, Multiline: true, ANSI: ansiKeep, KeepOriginal: true,
+	}
+}
+
+func createLogs(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Logs) (receiver.Logs, error) {
+	return newRunnerLog(set, cfg.(*Config), next)
+}
