@@ -1,0 +1,112 @@
+// Copyright The Tailrace Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+)
+
+const metricRows = `SELECT sum(n) FROM (
+ SELECT count() AS n FROM tailrace.otel_metrics_gauge WHERE ResourceAttributes['project.id'] = $1
+ UNION ALL SELECT count() FROM tailrace.otel_metrics_sum WHERE ResourceAttributes['project.id'] = $1
+ UNION ALL SELECT count() FROM tailrace.otel_metrics_histogram WHERE ResourceAttributes['project.id'] = $1)`
+
+// The shipped configuration with its example does the whole job: files appear, are ingested, rows of both projects
+// are in ClickHouse, the live tail streams lines and spans, and Ctrl-C leaves nothing behind.
+func TestLocalConfigWithExample(t *testing.T) {
+	p := startProduct(t, "config/local.yaml")
+	server := p.watch("server:shop-agent-1")
+	project := p.watch("project:shop")
+
+	atLeastOne := func(query string, args ...any) func() error {
+		return func() error {
+			n, err := p.count(query, args...)
+			if err == nil && n == 0 {
+				err = fmt.Errorf("no rows for %s %v", query, args)
+			}
+			return err
+		}
+	}
+	for _, name := range []string{"shop", "support"} {
+		p.await(20*time.Second, "spans of "+name, atLeastOne("SELECT count() FROM tailrace.otel_traces WHERE ResourceAttributes['project.id'] = $1 AND ResourceAttributes['server.id'] != ''", name))
+		p.await(20*time.Second, "lines of "+name, atLeastOne("SELECT count() FROM tailrace.otel_logs WHERE ResourceAttributes['project.id'] = $1 AND LogAttributes['log.iostream'] = 'stdout'", name))
+		p.await(20*time.Second, "metrics of "+name, atLeastOne(metricRows, name))
+		p.await(20*time.Second, "scores of "+name, atLeastOne("SELECT count() FROM tailrace.otel_logs WHERE ResourceAttributes['project.id'] = $1 AND EventName = 'gen_ai.evaluation.result'", name))
+	}
+	line := server.await("a line of the server", ofType("server:log"))
+	assert.Equal(t, "shop-agent-1", line.field("serverId"))
+	assert.Contains(t, []string{"stdout", "stderr"}, line.field("stream"))
+	health := server.await("a health report with details", func(m message) bool {
+		return m.Type == "server:health" && m.field("status") == "healthy" && strings.Contains(string(m.Payload), "memoryUsageMb")
+	})
+	assert.Equal(t, "shop-agent-1", health.field("serverId"))
+	span := project.await("a span of the project", ofType("span:ended"))
+	assert.Equal(t, "shop", span.field("project"))
+	p.await(20*time.Second, "processed files", func() error {
+		for _, f := range p.files(".jsonl") {
+			if strings.Contains(f, "/processed/") {
+				return nil
+			}
+		}
+		return fmt.Errorf("none in %v", p.files(".jsonl"))
+	})
+	t.Logf("collector: %.0f MiB resident", p.residentMiB())
+
+	p.stop()
+	p.awaitGone(5 * time.Second)
+	assert.Empty(t, p.files(".jsonl.open"), "segments that were not published")
+	assert.Empty(t, p.files(".failed"), "quarantined")
+
+	// The children's last words, printed after SIGTERM, are in the files or already in ClickHouse.
+	p.start()
+	p.waitReady()
+	p.await(10*time.Second, "last words", atLeastOne("SELECT count() FROM tailrace.otel_logs WHERE ResourceAttributes['server.id'] = 'shop-agent-1' AND Body ILIKE '%last words%'"))
+	p.stop()
+}
+
+func TestOTLPOnlyConfig(t *testing.T) {
+	p := startProduct(t, "config/otlp-only.yaml")
+	require.NoError(t, p.sendTraces(spans("solo", "s", 3)))
+	require.NoError(t, p.sendLogs(logs("solo", "l", 4)))
+	require.NoError(t, p.sendMetrics(gauges("solo", "g", 5)))
+	p.awaitCount(10*time.Second, 3, "SELECT count() FROM tailrace.otel_traces")
+	p.awaitCount(10*time.Second, 4, "SELECT count() FROM tailrace.otel_logs")
+	p.awaitCount(10*time.Second, 5, "SELECT count() FROM tailrace.otel_metrics_gauge")
+	p.stop()
+}
+
+// The two shipped configurations must not drift apart: one is the other without child processes.
+func TestOTLPOnlyIsLocalWithoutChildren(t *testing.T) {
+	read := func(name string) map[string]any {
+		raw, err := os.ReadFile(filepath.Join("../../config", name))
+		require.NoError(t, err)
+		var config map[string]any
+		require.NoError(t, yaml.Unmarshal(raw, &config))
+		return config
+	}
+	sub := func(m map[string]any, path ...string) map[string]any {
+		for _, key := range path {
+			m = m[key].(map[string]any)
+		}
+		return m
+	}
+	local, otlpOnly := read("local.yaml"), read("otlp-only.yaml")
+	delete(sub(local, "extensions"), "runner")
+	delete(sub(local, "receivers"), "runner_log")
+	sub(local, "processors")["identity"] = map[string]any{}
+	sub(local, "service")["extensions"] = []any{"health_check", "clickhouse_server", "clickhouse_store"}
+	sub(local, "service", "pipelines", "logs")["receivers"] = []any{"otlp"}
+	assert.Equal(t, otlpOnly, local)
+}
