@@ -71,8 +71,8 @@ func newProduct(t testing.TB, configs ...string) *product {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		p.kill()
 		_ = p.conn.Close()
+		p.killAll()
 	})
 	return p
 }
@@ -233,6 +233,27 @@ func (p *product) kill() {
 	}
 	_ = p.cmd.Process.Kill()
 	<-p.exited
+}
+
+// killAll ends the collector with SIGKILL and waits until nothing that it started is left: what still
+// writes to the data folder would make its removal fail. What does not end by itself is a leak.
+func (p *product) killAll() {
+	if p.cmd == nil {
+		return
+	}
+	var left []watched
+	for _, process := range p.processes() {
+		pid, _, _ := strings.Cut(process, " ")
+		left = append(left, watch(pid, process))
+	}
+	p.kill()
+	deadline := time.Now().Add(20 * time.Second)
+	for _, w := range left {
+		if !w.wait(time.Until(deadline)) {
+			p.t.Errorf("still running after the collector was killed: %s", w.what)
+			w.kill()
+		}
+	}
 }
 
 // processes lists the live processes that belong to this product, by its addresses and folder in their
