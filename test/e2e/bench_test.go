@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 	if every := os.Getenv(tickerEnv); every != "" {
 		tick(every)
 	}
+	if spec := os.Getenv(chatterEnv); spec != "" {
+		chatter(spec)
+	}
 	os.Exit(m.Run())
 }
 
