@@ -28,6 +28,7 @@ var (
 	_ extension.Extension                   = (*runner)(nil)
 	_ extensioncapabilities.PipelineWatcher = (*runner)(nil)
 	_ supervise.Output                      = (*runner)(nil)
+	_ supervise.Reporter                    = (*runner)(nil)
 	_ identity.TokenResolver                = (*runner)(nil)
 )
 
@@ -98,6 +99,9 @@ func (r *runner) Shutdown(ctx context.Context) error {
 
 // Attach implements supervise.Output.
 func (r *runner) Attach(sink supervise.Sink) (func(), error) { return r.supervisor.Attach(sink) }
+
+// Servers implements supervise.Reporter.
+func (r *runner) Servers() []supervise.ServerStats { return r.supervisor.Servers() }
 
 // ResolveToken implements identity.TokenResolver. A token stays valid until the collector ends, because the
 // last spans of a server may come after its end.

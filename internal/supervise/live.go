@@ -79,6 +79,12 @@ type ServerStats struct {
 	Usage *Usage
 }
 
+// Reporter is the side of a supervisor that tells what its servers use.
+type Reporter interface {
+	// Servers may be called at any time, also concurrently.
+	Servers() []ServerStats
+}
+
 // Servers tells about all servers, in the order of Options. It may be called at any time.
 func (s *Supervisor) Servers() []ServerStats {
 	all := make([]ServerStats, len(s.all))

@@ -10,8 +10,10 @@ import (
 	"strings"
 
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/scraper/scraperhelper"
 
 	"github.com/tailrace/tailrace/internal/logline"
+	"github.com/tailrace/tailrace/receiver/runnerlogreceiver/internal/metadata"
 )
 
 // Values of the keys parse and ansi.
@@ -44,6 +46,10 @@ type Config struct {
 	KeepOriginal bool `mapstructure:"keep_original"`
 	// Servers replaces the keys above for single servers, by their id.
 	Servers map[string]ServerConfig `mapstructure:"servers"`
+	// ControllerConfig says how often the process trees are measured, in a metrics pipeline.
+	scraperhelper.ControllerConfig `mapstructure:",squash"`
+	// MetricsBuilderConfig switches single metrics off.
+	metadata.MetricsBuilderConfig `mapstructure:",squash"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -66,6 +72,7 @@ func (c *Config) Validate() error {
 	if c.Runner == (component.ID{}) {
 		errs = append(errs, errors.New("runner: must be the ID of a runner extension, such as runner or runner/web"))
 	}
+	errs = append(errs, c.ControllerConfig.Validate()) // ours hides the embedded one
 	errs = append(errs, oneOf("parse", &c.Parse, parseValues), oneOf("ansi", &c.ANSI, ansiValues))
 	ids := make([]string, 0, len(c.Servers))
 	for id := range c.Servers {

@@ -5,22 +5,27 @@ package runnerlogreceiver
 
 import (
 	"context"
+	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/scraper/scraperhelper"
 
 	"github.com/tailrace/tailrace/receiver/runnerlogreceiver/internal/metadata"
 )
 
 // NewFactory returns the factory of the runner log receiver.
 func NewFactory() receiver.Factory {
-	return receiver.NewFactory(metadata.Type, createDefaultConfig, receiver.WithLogs(createLogs, metadata.LogsStability))
+	return receiver.NewFactory(metadata.Type, createDefaultConfig,
+		receiver.WithLogs(createLogs, metadata.LogsStability), receiver.WithMetrics(createMetrics, metadata.MetricsStability))
 }
 
 func createDefaultConfig() component.Config {
 	return &Config{
 		Runner: component.MustNewID("runner"), Parse: parseAuto, Multiline: true, ANSI: ansiKeep, KeepOriginal: true,
+		ControllerConfig:     scraperhelper.ControllerConfig{CollectionInterval: 10 * time.Second},
+		MetricsBuilderConfig: metadata.NewDefaultMetricsBuilderConfig(),
 	}
 }
 

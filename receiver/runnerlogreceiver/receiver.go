@@ -78,13 +78,9 @@ func newRunnerLog(set receiver.Settings, cfg *Config, next consumer.Logs) (*runn
 // Start attaches to the runner; its servers start later, when all pipelines are ready.
 func (r *runnerLog) Start(_ context.Context, host component.Host) error {
 	r.host = host
-	extension, ok := host.GetExtensions()[r.cfg.Runner]
-	if !ok {
-		return fmt.Errorf("runner: there is no extension %q: define it under extensions and list it in service::extensions", r.cfg.Runner)
-	}
-	output, ok := extension.(supervise.Output)
-	if !ok {
-		return fmt.Errorf("runner: the extension %q runs no servers: name an extension of the type runner", r.cfg.Runner)
+	output, err := runnerOf[supervise.Output](host, r.cfg.Runner)
+	if err != nil {
+		return err
 	}
 	detach, err := output.Attach(r)
 	if err != nil {
@@ -96,6 +92,20 @@ func (r *runnerLog) Start(_ context.Context, host component.Host) error {
 	r.ended = make(chan struct{})
 	go r.flush(ctx)
 	return nil
+}
+
+// runnerOf finds the runner extension that the configuration names.
+func runnerOf[T any](host component.Host, id component.ID) (T, error) {
+	var none T
+	extension, ok := host.GetExtensions()[id]
+	if !ok {
+		return none, fmt.Errorf("runner: there is no extension %q: define it under extensions and list it in service::extensions", id)
+	}
+	runner, ok := extension.(T)
+	if !ok {
+		return none, fmt.Errorf("runner: the extension %q runs no servers: name an extension of the type runner", id)
+	}
+	return runner, nil
 }
 
 // Shutdown implements component.Component. What the pipeline has not accepted stays with the runner, but for lines

@@ -43,6 +43,7 @@ func TestLocalConfigWithExample(t *testing.T) {
 		p.await(20*time.Second, "spans of "+name, atLeastOne("SELECT count() FROM tailrace.otel_traces WHERE ResourceAttributes['project.id'] = $1 AND ResourceAttributes['server.id'] != ''", name))
 		p.await(20*time.Second, "lines of "+name, atLeastOne("SELECT count() FROM tailrace.otel_logs WHERE ResourceAttributes['project.id'] = $1 AND LogAttributes['log.iostream'] = 'stdout'", name))
 		p.await(20*time.Second, "metrics of "+name, atLeastOne(metricRows, name))
+		p.await(30*time.Second, "memory of the process tree of "+name, atLeastOne("SELECT count() FROM tailrace.otel_metrics_sum WHERE ResourceAttributes['project.id'] = $1 AND MetricName = 'process.memory.usage' AND ServiceName != ''", name))
 		p.await(20*time.Second, "scores of "+name, atLeastOne("SELECT count() FROM tailrace.otel_logs WHERE ResourceAttributes['project.id'] = $1 AND EventName = 'gen_ai.evaluation.result'", name))
 	}
 	line := server.await("a line of the server", ofType("server:log"))
@@ -107,6 +108,8 @@ func TestOTLPOnlyIsLocalWithoutChildren(t *testing.T) {
 	delete(sub(local, "receivers"), "runner_log")
 	sub(local, "processors")["identity"] = map[string]any{}
 	sub(local, "service")["extensions"] = []any{"health_check", "clickhouse_server", "clickhouse_store"}
-	sub(local, "service", "pipelines", "logs")["receivers"] = []any{"otlp"}
+	for _, signal := range []string{"logs", "metrics"} {
+		sub(local, "service", "pipelines", signal)["receivers"] = []any{"otlp"}
+	}
 	assert.Equal(t, otlpOnly, local)
 }
