@@ -132,6 +132,10 @@ func (s *Supervisor) stopServers(ctx context.Context) error {
 		err = errors.Join(err, s.starter.close())
 	case <-time.After(stuckWait):
 		err = errors.Join(err, errors.New("a process does not end even after SIGKILL"))
+		go func() {
+			<-ended
+			_ = s.starter.close()
+		}()
 	}
 	if dropped := s.Stats().Dropped; dropped > 0 {
 		s.options.Logger.Warn("Output of the servers was dropped",
