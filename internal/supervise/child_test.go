@@ -141,8 +141,6 @@ var children = map[string]func(arg string){
 		}
 		runtime.KeepAlive(files)
 	},
-	// Runs a supervisor of its own, to be killed: see owner.
-	"owner": func(string) { ownTrees() },
 }
 
 // torture is the output of a nasty program: the same for the same seed.

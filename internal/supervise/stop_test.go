@@ -42,11 +42,13 @@ func TestServersStopAfterThoseThatDependOnThem(t *testing.T) {
 	}
 }
 
-func TestADependentThatDoesNotEndHoldsTheOthersUpForABoundedTime(t *testing.T) {
+func TestADependentThatIgnoresItsSignalIsKilledAndTheOthersGetTheirTime(t *testing.T) {
 	db, web := testServer("db", "polite"), testServer("web", "stubborn")
 	web.DependsOn = []Dependency{{Server: "db", Condition: ConditionRunning}}
+	short := 100 * time.Millisecond
+	web.GracePeriod = &short
 	options := testOptions(db, web)
-	options.GracePeriod = 300 * time.Millisecond
+	options.GracePeriod = time.Hour
 	sink := &recorder{}
 	s := start(t, options, sink)
 	waitFor(t, sink, db.Source, "ready")
@@ -54,6 +56,23 @@ func TestADependentThatDoesNotEndHoldsTheOthersUpForABoundedTime(t *testing.T) {
 	require.NoError(t, s.Stop(t.Context()))
 	assert.Equal(t, "SIGKILL", lastEvent(sink.of(web.Source), Lifecycle).Exit.Signal)
 	assert.Equal(t, []string{"last words"}, lines(output(sink.of(db.Source), Stderr)))
+}
+
+func TestTheWaitForDependentsIsBounded(t *testing.T) {
+	db, web := testServer("db", "polite"), testServer("web", "stubborn")
+	web.DependsOn = []Dependency{{Server: "db", Condition: ConditionRunning}}
+	options := testOptions(db, web)
+	options.GracePeriod = time.Millisecond
+	s := New(options)
+	s.all[0].awaitDependents(nil) // web never ends, because it was never started
+	assert.Equal(t, 2*time.Millisecond, s.stopTime())
+	options.GracePeriod = time.Hour
+	s = New(options)
+	ended := make(chan struct{})
+	close(ended)
+	s.all[0].awaitDependents(ended) // db has ended itself
+	s.all[1].live.setOver()
+	s.all[0].awaitDependents(nil)
 }
 
 func TestStopSignalAndGracePeriodOfAServer(t *testing.T) {

@@ -16,13 +16,13 @@ import (
 func (w *ward) fork(c *command, tree int, stdout, stderr int) (int, *reply) {
 	failed := &reply{}
 	if w.tagged {
-		tag := w.id.tag(tree)
+		tag := w.tag(tree)
 		if err := unix.Setrlimit(rlimitLocks, &tag); err != nil {
 			failed.fail("guardian: setrlimit", err)
 			return 0, failed
 		}
 		defer func() {
-			own := w.id.tag(0)
+			own := w.tag(0)
 			_ = unix.Setrlimit(rlimitLocks, &own)
 		}()
 	}
@@ -39,7 +39,7 @@ func (w *ward) fork(c *command, tree int, stdout, stderr int) (int, *reply) {
 		attributes.Credential = &c.Credential
 	}
 	pid, err := syscall.ForkExec(c.Path, c.Args, &syscall.ProcAttr{
-		Dir: c.Dir, Env: append(c.Env, Variable+"="+w.id.mark(tree)), Files: []uintptr{0, uintptr(stdout), uintptr(stderr)}, Sys: attributes,
+		Dir: c.Dir, Env: append(c.Env, Variable+"="+w.mark(tree)), Files: []uintptr{0, uintptr(stdout), uintptr(stderr)}, Sys: attributes,
 	})
 	if err != nil {
 		failed.fail("fork/exec "+c.Path, err)

@@ -16,6 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// longestHunt is the longest time between two looks for orphans: servers wait for them.
+const longestHunt = 50 * time.Millisecond
+
 // Orphan is a process that has outlived its guardian.
 type Orphan struct {
 	PID  int
@@ -61,15 +64,12 @@ func (h *hunt) run() ([]Orphan, error) {
 			if passed >= h.grace {
 				_ = h.fs.signal(p, unix.SIGKILL)
 			}
-			if p.parent == os.Getpid() {
-				_, _ = syscall.Wait4(p.pid, nil, syscall.WNOHANG, nil) // we are the init process of a container
-			}
 		}
 		if passed > h.grace+lastTime || len(ending) == 0 && passed > h.grace+killTime {
 			return ended, fmt.Errorf("processes %v can't be ended", append(pids(found), ending...))
 		}
 		time.Sleep(wait)
-		wait = min(2*wait, longestLook)
+		wait = min(2*wait, longestHunt)
 	}
 }
 

@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	// A tree that ends is looked at after firstLook, then ever less often. No look begins before looksApart times the
-	// duration of the one before has passed.
+	// A tree that ends is looked at after firstLook, then ever less often; but soon when one of our children has ended, which everything
+	// below us becomes that loses its parent. No look begins before looksApart times the duration of the one before has passed.
 	firstLook   = 2 * time.Millisecond
-	longestLook = 50 * time.Millisecond
+	longestLook = 250 * time.Millisecond
 	looksApart  = 2
 	// killTime bounds the wait after SIGKILL: only a process in an uninterruptible system call, and one that became another user, outlives it.
 	killTime = 2 * time.Second
