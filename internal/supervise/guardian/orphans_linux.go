@@ -98,8 +98,8 @@ func (h *hunt) look() (orphans []proc, ending []int, err error) {
 	for _, p := range procs {
 		m, known := h.fs.marks[p.key()]
 		if !known {
-			if m = h.fs.tag(p); m.id.name != h.name {
-				if variable := h.fs.variable(p); variable.id.name == h.name {
+			if m = h.fs.tag(p); m.name != h.name {
+				if variable := h.fs.variable(p); variable.name == h.name {
 					m = variable
 				}
 			}
@@ -111,7 +111,7 @@ func (h *hunt) look() (orphans []proc, ending []int, err error) {
 	var ancestors []int
 	for pid := os.Getpid(); pid > 0 && !slices.Contains(ancestors, pid); pid = byPID[pid].parent {
 		ancestors = append(ancestors, pid)
-		if m := marks[byPID[pid].key()]; m.id.name == h.name && m.tree != 0 {
+		if m := marks[byPID[pid].key()]; m.name == h.name && m.tree != 0 {
 			spared[m.id.instance] = true
 		}
 	}
