@@ -37,9 +37,10 @@ func children(cfg *Config, environ []string, tokens *tokens) []supervise.Server 
 			Env:     supervise.Environ(environ, cfg.InheritEnv, injected(cfg, s, service, token), own),
 			EnvFile: s.EnvFile, EnvFixed: slices.Collect(maps.Keys(own)),
 			Rights: rights, AssignPort: s.AssignPort,
-			DependsOn: s.dependencies(),
-			Restart:   cmp.Or(s.Restart, supervise.RestartOnFailure),
-			Health:    s.Health.check(s.port()),
+			DependsOn:  s.dependencies(),
+			StopSignal: supervise.SignalNumber(s.StopSignal), GracePeriod: s.GracePeriod,
+			Restart: cmp.Or(s.Restart, supervise.RestartOnFailure),
+			Health:  s.Health.check(s.port()),
 		})
 	}
 	return servers

@@ -31,6 +31,8 @@ type Config struct {
 	// StopSignal asks a process group to end; GracePeriod later it is killed.
 	StopSignal  string        `mapstructure:"stop_signal"`
 	GracePeriod time.Duration `mapstructure:"grace_period"`
+	// Guardian is for the end of a collector that can't stop its servers.
+	Guardian GuardianConfig `mapstructure:"guardian"`
 	// DrainTimeout is how long the last output may take through the pipelines after the processes have ended.
 	DrainTimeout time.Duration `mapstructure:"drain_timeout"`
 	MaxLineBytes int           `mapstructure:"max_line_bytes"`
@@ -76,6 +78,9 @@ type ServerConfig struct {
 	Labels    map[string]string  `mapstructure:"labels"`
 	DependsOn []DependencyConfig `mapstructure:"depends_on"`
 	Restart   supervise.Restart  `mapstructure:"restart"`
+	// StopSignal and GracePeriod replace those of the runner; empty and nil don't.
+	StopSignal  string         `mapstructure:"stop_signal"`
+	GracePeriod *time.Duration `mapstructure:"grace_period"`
 	// Health is nil when a running server counts as healthy.
 	Health *HealthConfig `mapstructure:"health"`
 }
@@ -100,6 +105,7 @@ func (c *Config) Validate() error {
 		min   time.Duration
 	}{
 		{"grace_period", c.GracePeriod, 0},
+		{"guardian::grace_period", c.Guardian.GracePeriod, 0},
 		{"drain_timeout", c.DrainTimeout, 0},
 		{"health_report_interval", c.HealthReportInterval, 0},
 		{"restart_backoff::initial_interval", c.RestartBackoff.InitialInterval, time.Millisecond},
@@ -153,6 +159,7 @@ func (s *ServerConfig) validate(key string) []error {
 		errs = append(errs, fmt.Errorf("%s: no value may contain a NUL byte", key))
 	}
 	errs = append(errs, s.validateRights(key)...)
+	errs = append(errs, s.validateStop(key)...)
 	errs = append(errs, validateLabels(key, s.Labels)...)
 	switch s.Restart {
 	case "", supervise.RestartNever, supervise.RestartOnFailure, supervise.RestartAlways:

@@ -34,7 +34,7 @@ func TestConfigIsReadFromYAML(t *testing.T) {
 	require.NoError(t, confmap.Validate(cfg))
 	assert.Equal(t, &Config{
 		OTLPEndpoint: "http://localhost:14318", InheritEnv: []string{"PATH", "LC_*"}, StopSignal: "SIGINT",
-		GracePeriod: 2 * time.Second, DrainTimeout: 3 * time.Second, MaxLineBytes: 1024, BufferBytes: 2048,
+		GracePeriod: 2 * time.Second, Guardian: GuardianConfig{Name: "shop", GracePeriod: time.Second}, DrainTimeout: 3 * time.Second, MaxLineBytes: 1024, BufferBytes: 2048,
 		RestartBackoff:       BackoffConfig{InitialInterval: time.Second, MaxInterval: 2 * time.Second, ResetAfter: 3 * time.Second},
 		RestartLimit:         RestartLimitConfig{Count: 5, Window: time.Minute},
 		Ports:                PortsConfig{From: 5000, To: 5009},
@@ -56,6 +56,7 @@ func TestConfigIsReadFromYAML(t *testing.T) {
 			{
 				ID: "third", Command: []string{"third"}, Health: &HealthConfig{Command: []string{"check", "--fast"}},
 				User: "nobody", Group: "100", Umask: "027", Limits: LimitsConfig{NoFile: 4096},
+				StopSignal: "SIGQUIT", GracePeriod: new(time.Duration),
 			},
 			{ID: "fourth", Command: []string{"fourth"}, Health: &HealthConfig{HTTP: &HTTPProbeConfig{URL: "https://localhost:4113/up"}}},
 			{ID: "fifth", Command: []string{"fifth"}, AssignPort: true, Health: &HealthConfig{HTTP: &HTTPProbeConfig{Path: "/ready"}}},
@@ -81,6 +82,10 @@ func TestConfigIsReadFromYAML(t *testing.T) {
 	mask := 0o027
 	assert.Equal(t, supervise.Rights{User: "nobody", Group: "100", Umask: &mask, OpenFiles: 4096}, servers[2].Rights)
 	assert.Equal(t, supervise.Rights{}, servers[0].Rights)
+	assert.Equal(t, supervise.SignalNumber("SIGQUIT"), servers[2].StopSignal)
+	assert.Equal(t, new(time.Duration), servers[2].GracePeriod)
+	assert.Zero(t, servers[0].StopSignal)
+	assert.Nil(t, servers[0].GracePeriod)
 	printed, err := json.Marshal(cfg)
 	require.NoError(t, err)
 	assert.NotContains(t, string(printed), "geheim")
@@ -143,6 +148,9 @@ func TestEveryErrorOfTheLifecycleNamesItsKey(t *testing.T) {
 	err := confmap.Validate(load(t, "runner/bad_lifecycle"))
 	require.Error(t, err)
 	wants := []string{
+		"guardian::grace_period: must be at least 0s, not -1s",
+		`servers[2].stop_signal: must be the name of a signal such as SIGTERM or SIGINT, not "TERM"`,
+		"servers[2].grace_period: must be at least 0s, not -2s",
 		"restart_limit::count: must be at least 0 (no limit), not -1",
 		"restart_limit::window: must be more than 0s, not 0s",
 		"ports: must go from 1 or more up to 65535 or less, not from 20 to 10",

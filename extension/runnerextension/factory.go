@@ -28,6 +28,7 @@ func createDefaultConfig() component.Config {
 		},
 		StopSignal:   "SIGTERM",
 		GracePeriod:  5 * time.Second,
+		Guardian:     GuardianConfig{GracePeriod: 3 * time.Second},
 		DrainTimeout: 5 * time.Second,
 		MaxLineBytes: 256 << 10,
 		BufferBytes:  256 << 10,

@@ -52,6 +52,8 @@ func newRunner(set extension.Settings, cfg *Config) (*runner, error) {
 		Servers:      children(cfg, os.Environ(), r.tokens),
 		StopSignal:   supervise.SignalNumber(cfg.StopSignal),
 		GracePeriod:  cfg.GracePeriod,
+		Owner:        cfg.owner(set.ID),
+		OrphanGrace:  cfg.Guardian.GracePeriod,
 		DrainTimeout: cfg.DrainTimeout,
 		MaxLineBytes: cfg.MaxLineBytes,
 		BufferBytes:  cfg.BufferBytes,

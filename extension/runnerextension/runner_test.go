@@ -328,3 +328,18 @@ func TestChildGetsAnAssignedPort(t *testing.T) {
 	require.Eventually(t, func() bool { return len(sink.of("web")) > 0 }, 10*time.Second, time.Millisecond)
 	assert.Equal(t, []string{fmt.Sprint("PORT=", port)}, sink.of("web"))
 }
+
+func TestTheOwnerOfProcessesIsTheSameAfterARestart(t *testing.T) {
+	id, other := component.MustNewID("runner"), component.MustNewIDWithName("runner", "two")
+	cfg := createDefaultConfig().(*Config)
+	folder, err := os.Getwd()
+	require.NoError(t, err)
+	assert.Equal(t, cfg.owner(id), createDefaultConfig().(*Config).owner(id))
+	assert.Contains(t, cfg.owner(id), folder)
+	assert.NotEqual(t, cfg.owner(id), cfg.owner(other))
+	named := &Config{Guardian: GuardianConfig{Name: "shop"}}
+	assert.NotEqual(t, cfg.owner(id), named.owner(id))
+	t.Chdir(t.TempDir())
+	assert.NotContains(t, cfg.owner(id), folder)
+	assert.Equal(t, (&Config{Guardian: GuardianConfig{Name: "shop"}}).owner(id), named.owner(id), "a name does not depend on the folder")
+}

@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -142,18 +141,6 @@ var children = map[string]func(arg string){
 		}
 		runtime.KeepAlive(files)
 	},
-	// Runs a supervisor of its own, to be killed.
-	"supervisor": func(string) {
-		s := New(testOptions(testServer("inner", "polite")))
-		s.Start()
-		for s.Stats().Running == 0 {
-			time.Sleep(time.Millisecond)
-		}
-		for _, p := range childrenOf(os.Getpid()) {
-			fmt.Println("child", p)
-		}
-		time.Sleep(time.Hour)
-	},
 }
 
 // torture is the output of a nasty program: the same for the same seed.
@@ -192,20 +179,4 @@ func writeChunks(f *os.File, data []byte, seed uint64) {
 		}
 		data = data[n:]
 	}
-}
-
-func childrenOf(pid int) []string {
-	var found []string
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range stats {
-		stat, err := os.ReadFile(path)
-		if err != nil {
-			continue
-		}
-		_, rest, _ := strings.Cut(string(stat), ") ")
-		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
-			found = append(found, filepath.Base(filepath.Dir(path)))
-		}
-	}
-	return found
 }

@@ -5,6 +5,8 @@ package supervise
 
 import (
 	"fmt"
+	"slices"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -91,4 +93,51 @@ func (s *Supervisor) byID(id string) *server {
 		}
 	}
 	return nil
+}
+
+// longestGrace is the longest grace period of a server.
+func (s *Supervisor) longestGrace() time.Duration {
+	longest := time.Duration(0)
+	for _, server := range s.all {
+		longest = max(longest, *server.spec.GracePeriod)
+	}
+	return longest
+}
+
+// stopTime is the time in which all servers have ended: the wait for those that depend on a server, and its own grace period.
+func (s *Supervisor) stopTime() time.Duration {
+	for _, server := range s.all {
+		if len(server.spec.DependsOn) > 0 {
+			return 2 * s.longestGrace()
+		}
+	}
+	return s.longestGrace()
+}
+
+// awaitDependents returns when all servers that depend on this one have ended for good, or this one has, or after the longest grace
+// period: all servers together have that time, however long the chain is.
+func (s *server) awaitDependents(ended <-chan struct{}) {
+	bound := time.NewTimer(s.sup.longestGrace())
+	defer bound.Stop()
+	for _, other := range s.sup.all {
+		if !slices.ContainsFunc(other.spec.DependsOn, func(d Dependency) bool { return d.Server == s.spec.Source.Server }) {
+			continue
+		}
+		for {
+			l := &other.live
+			l.mu.Lock()
+			over, changed := l.over, l.wait()
+			l.mu.Unlock()
+			if over {
+				break
+			}
+			select {
+			case <-changed:
+			case <-ended:
+				return
+			case <-bound.C:
+				return
+			}
+		}
+	}
 }

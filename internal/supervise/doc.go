@@ -10,9 +10,12 @@
 // child waits (back-pressure); without a Sink what no longer fits is dropped and counted, so that a child
 // never waits for a reader that does not exist.
 //
+// On Linux processes are started by a guardian (package guardian), so that the whole tree of a process ends with it, and all of
+// them with us, even when we are killed. Elsewhere they are our children, and only their process groups are ended.
+//
 // While a process runs, its server probes the health (health.go) and measures the process tree (usage.go);
 // one goroutine emits all events of a server, so their order is the order of things. A server waits for
-// others before its first start only (depends.go).
+// others before its first start and, at the end of all, before it is stopped (depends.go).
 //
 // What was read from a pipe and not yet accepted by the Sink lives in memory only: it is lost when this
 // process is killed.

@@ -15,3 +15,10 @@ func childAttributes() *syscall.SysProcAttr {
 
 // onlyZombies: orphans are waited for by launchd or init at once.
 func onlyZombies(int) bool { return false }
+
+// attributes are those of a child of this account.
+func (a account) attributes() *syscall.SysProcAttr {
+	attributes := childAttributes()
+	attributes.Credential = a.credential
+	return attributes
+}

@@ -1,7 +1,7 @@
 // Copyright The Tailrace Authors
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build unix
+//go:build unix && !linux
 
 package supervise
 
@@ -47,6 +47,3 @@ func exitOf(state *os.ProcessState) Exit {
 	}
 	return exit
 }
-
-// SignalNumber turns a name such as "SIGTERM" into a signal; 0 for an unknown one.
-func SignalNumber(name string) syscall.Signal { return unix.SignalNum(name) }

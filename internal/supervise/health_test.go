@@ -216,7 +216,7 @@ func TestReportsDoNotGatherWhileNobodyReads(t *testing.T) {
 
 func TestProbes(t *testing.T) {
 	server := New(testOptions(testServer("web-1", ""))).all[0]
-	server.sup.starter = newStarter()
+	server.sup.starter = newStarter(testOptions())
 	defer server.sup.starter.close()
 	server.env = []string{"PATH=" + os.Getenv("PATH"), "NAME=value"}
 	server.spec.Dir = t.TempDir()

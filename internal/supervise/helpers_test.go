@@ -122,5 +122,5 @@ func requireGone(t *testing.T, pid int) {
 		}
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		return err == nil && strings.Contains(string(stat), ") Z ")
-	}, 5*time.Second, 5*time.Millisecond, "process %d still runs", pid)
+	}, 30*time.Second, 5*time.Millisecond, "process %d still runs", pid)
 }

@@ -54,7 +54,7 @@ func (l *live) running(p *process) {
 func (l *live) ended(p *process, completed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cpu += max(l.highest, p.cmd.ProcessState.UserTime()+p.cmd.ProcessState.SystemTime())
+	l.cpu += max(l.highest, p.tree.status().cpu)
 	l.pid, l.highest = 0, 0
 	l.completed = l.completed || completed
 	l.notify()

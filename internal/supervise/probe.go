@@ -6,11 +6,12 @@ package supervise
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os/exec"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,33 +103,37 @@ func (c CommandProbe) check(ctx context.Context, s *server) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var output limited
-	cmd := &exec.Cmd{
-		Path: path, Args: c.Command, Dir: s.spec.Dir, Env: s.env, SysProcAttr: s.account.attributes(),
-		Stdout: &output, Stderr: &output, WaitDelay: outputWait,
-	}
-	if err := s.sup.starter.start(cmd, Rights{}); err != nil {
-		return "", err
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = cmd.Wait() // ProcessState says it
-	}()
-	select {
-	case <-ended:
-	case <-ctx.Done():
-		_ = signalGroup(cmd.Process.Pid, syscall.SIGKILL)
-		<-ended
-		err = fmt.Errorf("%s did not end in time", c.Command[0])
-	}
-	if groupAlive(cmd.Process.Pid) {
-		_ = signalGroup(cmd.Process.Pid, syscall.SIGKILL)
-	}
+	r, w, err := os.Pipe()
 	if err != nil {
 		return "", err
 	}
-	exit := exitOf(cmd.ProcessState)
+	defer r.Close()
+	t, err := s.sup.starter.start(command{
+		path: path, args: c.Command, dir: s.spec.Dir, env: s.env, account: s.account, stdout: w, stderr: w, signal: syscall.SIGKILL,
+	})
+	_ = w.Close()
+	if err != nil {
+		return "", err
+	}
+	var output limited
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		_, _ = io.Copy(&output, r)
+	}()
+	select {
+	case <-t.exited():
+	case <-ctx.Done():
+		err = fmt.Errorf("%s did not end in time", c.Command[0])
+	}
+	// What outlives a command is no part of the server.
+	err = errors.Join(err, t.end(syscall.SIGKILL, 0))
+	_ = r.SetReadDeadline(time.Now().Add(outputWait))
+	<-read
+	if err != nil {
+		return "", err
+	}
+	exit := t.status().exit
 	text := fmt.Sprintf("%s %s", c.Command[0], exit)
 	if said := output.text(); said != "" {
 		text += ": " + said

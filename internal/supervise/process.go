@@ -7,69 +7,52 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"runtime"
 	"syscall"
 	"time"
 )
 
-// A group whose leader has ended is looked at after firstPoll, then ever less often.
-const (
-	firstPoll   = 2 * time.Millisecond
-	longestPoll = 50 * time.Millisecond
-)
-
-// killWait bounds the wait for a group after SIGKILL: only a process in an uninterruptible system call
-// outlives it.
+// killWait bounds the wait for a process after SIGKILL: only one in an uninterruptible system call outlives it.
 const killWait = time.Second
 
-// starter starts processes from one thread that lives as long as it does. The parent-death signal of
-// Linux is sent when the thread ends that started the child, not the process, and Go ends threads at will.
-type starter struct {
-	requests chan startRequest
-	done     chan struct{}
-	unshared bool // the thread has a umask of its own
+// command is what a starter starts.
+type command struct {
+	path           string // absolute
+	args, env      []string
+	dir            string // empty: ours
+	account        account
+	rights         Rights // without the account
+	stdout, stderr *os.File
+	// signal and grace are for the end without us.
+	signal syscall.Signal
+	grace  time.Duration
 }
 
-type startRequest struct {
-	cmd    *exec.Cmd
-	rights Rights
-	result chan error
+// tree is a process that a starter has started, with all that it starts in turn. Whoever has one calls end once.
+type tree interface {
+	pid() int
+	// exited is closed when the process itself has ended.
+	exited() <-chan struct{}
+	// status may be called after exited.
+	status() status
+	// end asks the process group to end, and after it whatever else is left of the tree; after grace it kills what is left. It
+	// returns when the process has ended, and nothing is left that can be ended.
+	end(signal syscall.Signal, grace time.Duration) error
 }
 
-func newStarter() *starter {
-	s := &starter{requests: make(chan startRequest), done: make(chan struct{})}
-	go s.run()
-	return s
+// status says how a process ended.
+type status struct {
+	exit Exit
+	cpu  time.Duration // with that of the children that it waited for
+	// because says why it was killed, when nobody asked for it; mostly empty.
+	because string
 }
 
-func (s *starter) run() {
-	// Never unlocked: the thread ends with the goroutine, and the kernel kills what is left of its children.
-	runtime.LockOSThread()
-	defer close(s.done)
-	for request := range s.requests {
-		request.result <- s.startLimited(request.cmd, request.rights)
-	}
-}
-
-// start starts a command with the limits of rights; its account is the business of the caller.
-func (s *starter) start(cmd *exec.Cmd, rights Rights) error {
-	result := make(chan error, 1)
-	s.requests <- startRequest{cmd: cmd, rights: rights, result: result}
-	return <-result
-}
-
-func (s *starter) close() {
-	close(s.requests)
-	<-s.done
-}
-
-// process is a running process group with the readers of its output.
+// process is a running process with the readers of its output.
 type process struct {
-	cmd     *exec.Cmd
+	tree    tree
 	pid     int
 	started time.Time
-	exited  chan struct{} // the leader has ended
+	exited  <-chan struct{} // the process itself has ended
 	readers [2]*reader
 }
 
@@ -77,10 +60,6 @@ type process struct {
 // read is called.
 func startProcess(spec Server, path string, env []string, as account, s *starter) (*process, [2]*os.File, error) {
 	var ends [2]*os.File
-	cmd := &exec.Cmd{
-		Path: path, Args: spec.Command, Dir: spec.Dir, Env: env,
-		SysProcAttr: as.attributes(),
-	}
 	stdout, childStdout, err := os.Pipe()
 	if err != nil {
 		return nil, ends, fmt.Errorf("stdout: %w", err)
@@ -89,10 +68,11 @@ func startProcess(spec Server, path string, env []string, as account, s *starter
 	if err != nil {
 		return nil, ends, errors.Join(fmt.Errorf("stderr: %w", err), stdout.Close(), childStdout.Close())
 	}
-	// Files, not writers: exec would copy through a goroutine of its own, and its Wait closes pipes that
-	// are not read to the end yet.
-	cmd.Stdout, cmd.Stderr = childStdout, childStderr
-	err = s.start(cmd, spec.Rights)
+	// Files, not writers: what copies in between would lose what a pipe still holds at the end.
+	t, err := s.start(command{
+		path: path, args: spec.Command, env: env, dir: spec.Dir, account: as, rights: spec.Rights,
+		stdout: childStdout, stderr: childStderr, signal: spec.StopSignal, grace: *spec.GracePeriod,
+	})
 	_ = childStdout.Close()
 	_ = childStderr.Close()
 	if err != nil {
@@ -100,13 +80,7 @@ func startProcess(spec Server, path string, env []string, as account, s *starter
 		_ = stderr.Close()
 		return nil, ends, fmt.Errorf("command: %w", as.explain(err))
 	}
-	p := &process{cmd: cmd, pid: cmd.Process.Pid, started: time.Now(), exited: make(chan struct{})}
-	go func() {
-		defer close(p.exited)
-		// The error repeats what ProcessState says.
-		_ = cmd.Wait()
-	}()
-	return p, [2]*os.File{stdout, stderr}, nil
+	return &process{tree: t, pid: t.pid(), started: time.Now(), exited: t.exited()}, [2]*os.File{stdout, stderr}, nil
 }
 
 func (p *process) read(readers [2]*reader) {
@@ -116,42 +90,14 @@ func (p *process) read(readers [2]*reader) {
 	}
 }
 
-// stop asks the group to end, and kills what is left of it after the grace period.
+// stop ends the whole tree. Where the process has ended by itself, that is the rest of it, which would hold the ports and the pipes of
+// a successor.
 func (p *process) stop(signal syscall.Signal, grace time.Duration) error {
-	err := signalGroup(p.pid, signal)
-	deadline := time.NewTimer(grace)
-	defer deadline.Stop()
-	select {
-	case <-p.exited:
-		return errors.Join(err, p.endGroup(deadline.C))
-	case <-deadline.C:
-	}
-	err = errors.Join(err, signalGroup(p.pid, syscall.SIGKILL))
-	<-p.exited
-	return err
+	return p.tree.end(signal, grace)
 }
 
-// endGroup waits until the rest of a group has ended whose leader has, and kills it at the deadline.
-func (p *process) endGroup(deadline <-chan time.Time) error {
-	poll := time.NewTimer(firstPoll)
-	defer poll.Stop()
-	for wait := firstPoll; groupAlive(p.pid); wait = min(2*wait, longestPoll) {
-		poll.Reset(wait)
-		select {
-		case <-poll.C:
-		case <-deadline:
-			return signalGroup(p.pid, syscall.SIGKILL)
-		}
-	}
-	return nil
-}
-
-// finish is called when the group has ended or was killed: it reads what the pipes still hold. It
-// reports whether a process outside of the group still held one.
+// finish is called after stop: it reads what the pipes still hold. It reports whether a process that could not be ended still held one.
 func (p *process) finish() (held bool) {
-	deadline := time.NewTimer(killWait)
-	defer deadline.Stop()
-	_ = p.endGroup(deadline.C)
 	for _, r := range p.readers {
 		r.release()
 	}

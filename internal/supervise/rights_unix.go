@@ -94,13 +94,6 @@ func number(id string) (uint32, error) {
 	return uint32(n), err
 }
 
-// attributes are those of a child of this account.
-func (a account) attributes() *syscall.SysProcAttr {
-	attributes := childAttributes()
-	attributes.Credential = a.credential
-	return attributes
-}
-
 // explain says what a failed start most probably means.
 func (a account) explain(err error) error {
 	if a.credential != nil && errors.Is(err, syscall.EPERM) {

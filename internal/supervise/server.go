@@ -4,7 +4,6 @@
 package supervise
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -99,20 +98,19 @@ func (s *server) once() outcome {
 	defer s.sup.running.Add(-1)
 
 	why, reason := s.watch(p)
-	switch why {
-	case endedItself:
-		// What is left of the group would hold the ports and the pipes of its successor.
-		err = s.endRest(p)
-	case endedByStop, endedUnhealthy:
-		s.health(p, Event{State: HealthStopping, Text: "is stopping", Reason: reason})
-		err = p.stop(s.sup.options.StopSignal, s.sup.options.GracePeriod)
+	if why == endedByStop {
+		s.awaitDependents(p.exited)
 	}
-	if err != nil {
-		s.log.Warn("Server's process group could not be signalled", zap.Int("pid", p.pid), zap.Error(err))
+	if why != endedItself {
+		s.health(p, Event{State: HealthStopping, Text: "is stopping", Reason: reason})
+	}
+	// Also when it has ended by itself.
+	if err = p.stop(s.spec.StopSignal, *s.spec.GracePeriod); err != nil {
+		s.log.Warn("Not all processes of the server could be ended", zap.Int("pid", p.pid), zap.Error(err))
 	}
 	ran := time.Since(p.started)
 	if p.finish() {
-		s.log.Warn("A process that left the server's process group kept its output open; what it prints from now on is lost",
+		s.log.Warn("A process that could not be ended kept the output of the server open; what it prints from now on is lost",
 			zap.Int("pid", p.pid))
 	}
 	end := s.ended(p, ran, why, reason)
@@ -189,21 +187,14 @@ func (s *server) reader(pipe *os.File, stream Stream, pid int) *reader {
 	return newReader(pipe, stream, pid, s.sup.options.MaxLineBytes, s.sup.outlet, s.queue, &s.sup.streams[stream-1])
 }
 
-// endRest ends the processes that outlived the leader of their group.
-func (s *server) endRest(p *process) error {
-	if !groupAlive(p.pid) {
-		return nil
-	}
-	err := signalGroup(p.pid, s.sup.options.StopSignal)
-	deadline := time.NewTimer(s.sup.options.GracePeriod)
-	defer deadline.Stop()
-	return errors.Join(err, p.endGroup(deadline.C))
-}
-
 // ended reports the end of the process, after its last words.
 func (s *server) ended(p *process, ran time.Duration, why ending, reason string) outcome {
-	exit := exitOf(p.cmd.ProcessState)
+	status := p.tree.status()
+	exit := status.exit
 	how := exit.String()
+	if status.because != "" {
+		how += ", because " + status.because
+	}
 	event := Event{Kind: Lifecycle, State: StateExited, Text: how, Exit: &exit, Uptime: ran}
 	end := outcome{ran: ran, stopped: why == endedByStop}
 	switch {
@@ -228,12 +219,12 @@ func (s *server) ended(p *process, ran time.Duration, why ending, reason string)
 	}
 	if why == endedItself {
 		// Nobody may go on believing that it is healthy.
-		status := HealthStopping
+		state := HealthStopping
 		if end.failure != nil {
-			status = HealthUnhealthy
+			state = HealthUnhealthy
 		}
-		s.live.setHealth(status)
-		s.emit(p.pid, Event{Kind: Health, State: status, Text: how, Reason: how, Failure: event.Failure, Exit: &exit, Uptime: ran})
+		s.live.setHealth(state)
+		s.emit(p.pid, Event{Kind: Health, State: state, Text: how, Reason: how, Failure: event.Failure, Exit: &exit, Uptime: ran})
 	}
 	if end.failure != nil {
 		s.status(DeploymentFailed)

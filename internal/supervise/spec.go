@@ -44,18 +44,26 @@ type Server struct {
 	// AssignPort hands a port of Options.Ports over as PORT, which wins over all others.
 	AssignPort bool
 	// DependsOn is waited for before the first start. It must name other servers, and make no circle.
+	// At the end a server is stopped after those that depend on it.
 	DependsOn []Dependency
-	Restart   Restart
+	// StopSignal and GracePeriod replace those of Options; 0 and nil don't.
+	StopSignal  syscall.Signal
+	GracePeriod *time.Duration
+	Restart     Restart
 	// Health is nil when a running server counts as healthy.
 	Health *HealthCheck
 }
 
-// Options configure a Supervisor. All fields but OnFailure, RestartLimit, Ports and ReportInterval are needed.
+// Options configure a Supervisor. All fields but Owner, OrphanGrace, OnFailure, RestartLimit, Ports and ReportInterval are needed.
 type Options struct {
 	Servers []Server
 	// StopSignal asks a process group to end; GracePeriod later it is killed.
 	StopSignal  syscall.Signal
 	GracePeriod time.Duration
+	// Owner is the name by which what we leave when we and the guardian are killed is found and ended at the next start; empty: it isn't.
+	Owner string
+	// OrphanGrace is the time from our end, however it comes, to SIGKILL for what still runs.
+	OrphanGrace time.Duration
 	// DrainTimeout is how long Stop waits, after the processes have ended, for the Sink to accept the rest.
 	DrainTimeout time.Duration
 	MaxLineBytes int

@@ -4,6 +4,7 @@
 package supervise
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,10 @@ func New(options Options) *Supervisor {
 		stop:  make(chan struct{}), stopped: make(chan struct{}),
 	}
 	for _, spec := range options.Servers {
+		spec.StopSignal = cmp.Or(spec.StopSignal, options.StopSignal)
+		if spec.GracePeriod == nil {
+			spec.GracePeriod = &options.GracePeriod
+		}
 		s.all = append(s.all, &server{
 			spec: spec, sup: s, queue: out.newQueue(spec.Source),
 			log: options.Logger.With(zap.String("server", spec.Source.Server)),
@@ -71,7 +76,7 @@ func (s *Supervisor) Start() {
 		return
 	}
 	s.started = true
-	s.starter = newStarter()
+	s.starter = newStarter(s.options)
 	for _, server := range s.all {
 		s.servers.Add(1)
 		go server.run()
@@ -103,7 +108,7 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 }
 
 func (s *Supervisor) stopServers(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.options.GracePeriod+killWait+s.options.DrainTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.stopTime()+killWait+s.options.DrainTimeout)
 	defer cancel()
 	ended := make(chan struct{})
 	go func() {
@@ -124,9 +129,13 @@ func (s *Supervisor) stopServers(ctx context.Context) error {
 	}
 	select {
 	case <-ended:
-		s.starter.close()
+		err = errors.Join(err, s.starter.close())
 	case <-time.After(stuckWait):
 		err = errors.Join(err, errors.New("a process does not end even after SIGKILL"))
+		go func() {
+			<-ended
+			_ = s.starter.close()
+		}()
 	}
 	if dropped := s.Stats().Dropped; dropped > 0 {
 		s.options.Logger.Warn("Output of the servers was dropped",

@@ -84,7 +84,11 @@ func TestEnvironmentOfTheChild(t *testing.T) {
 		names = append(names, name)
 		assert.NotEqual(t, "geheim", value)
 	}
-	assert.ElementsMatch(t, []string{"PATH", childMode}, names)
+	want := []string{"PATH", childMode}
+	if runtime.GOOS == "linux" {
+		want = append(want, "TAILRACE_RUN")
+	}
+	assert.ElementsMatch(t, want, names)
 }
 
 func TestStreamsOfTheChildBlockAndStdinIsEmpty(t *testing.T) {
@@ -148,10 +152,15 @@ func TestGrandchildIsEndedWithItsGroup(t *testing.T) {
 func TestGrandchildOutsideOfTheGroupDoesNotHoldUsUp(t *testing.T) {
 	server := testServer("web-1", "parent:away")
 	sink := &recorder{}
-	s := start(t, testOptions(server), sink)
+	options := testOptions(server)
+	options.GracePeriod = 50 * time.Millisecond
+	s := start(t, options, sink)
 	pid := pidOf(t, waitFor(t, sink, server.Source, "child "))
 	defer func() { _ = syscall.Kill(pid, syscall.SIGKILL) }()
 	s.servers.Wait()
+	if runtime.GOOS == "linux" {
+		requireGone(t, pid)
+	}
 	require.NoError(t, s.Stop(t.Context()))
 	assert.Equal(t, StateExited, lastEvent(sink.of(server.Source), Lifecycle).State)
 }
