@@ -5,6 +5,7 @@ package supervise
 
 import (
 	"fmt"
+	"slices"
 
 	"go.uber.org/zap"
 )
@@ -17,11 +18,12 @@ const (
 	ConditionRunning   Condition = "running" // or has run
 	ConditionHealthy   Condition = "healthy"
 	ConditionCompleted Condition = "completed" // it has ended by itself with exit code 0
+	ConditionSucceeded Condition = "succeeded" // of a build: the commands of its last run have
 )
 
-// Dependency is a condition of another server of the same supervisor.
+// Dependency is a condition of another server or, with ConditionSucceeded, of a build of the same supervisor.
 type Dependency struct {
-	Server    string // its id
+	Server    string // the id of it
 	Condition Condition
 }
 
@@ -39,35 +41,43 @@ func (l *live) met(c Condition) (met, possible bool) {
 }
 
 // await returns true when all dependencies of the server have been met, one after the other; false when it must not
-// start any more.
+// start any more. A server that has run waits no more.
 func (s *server) await() bool {
-	for _, d := range s.spec.DependsOn {
+	if s.live.hasRun() {
+		return true
+	}
+	for i := 0; i < len(s.spec.DependsOn); i++ {
+		d := s.spec.DependsOn[i]
 		told := false
 		for {
-			l := &s.sup.byID(d.Server).live
-			l.mu.Lock()
-			met, possible := l.met(d.Condition)
-			changed := l.wait()
-			l.mu.Unlock()
+			met, possible, changed := s.sup.condition(d)
 			if met {
 				break
 			}
 			what := fmt.Sprintf("server %s to be %s", d.Server, d.Condition)
-			if !possible && !s.sup.isStopping() {
+			if d.Condition == ConditionSucceeded {
+				what = fmt.Sprintf("build %s to succeed", d.Server)
+			}
+			if !possible && !s.isStopping() {
 				err := fmt.Errorf("%s: depends_on: waited for %s, which can't happen any more", s.spec.Name, what)
 				s.couldNotStart(err)
 				return false
 			}
 			if !told {
 				told = true
-				s.log.Info("Server waits", zap.String("for", what))
+				s.log().Info("Server waits", zap.String("for", what))
 				s.emit(0, Event{Kind: Lifecycle, State: StateStarting, Text: "waits for " + what, Reason: "waits for " + what})
+				s.live.setState(StateWaiting)
 			}
 			select {
 			case <-changed:
-			case <-s.sup.stop:
-				s.emit(0, Event{Kind: Lifecycle, State: StateStopped, Text: "was stopped while it waited for " + what})
-				s.status(DeploymentStopped)
+			case <-s.hot:
+				before := s.spec.DependsOn
+				if s.refresh(); !slices.Equal(before, s.spec.DependsOn) {
+					return s.await()
+				}
+			case <-s.stop:
+				s.stopped("was stopped while it waited for " + what)
 				return false
 			}
 		}
@@ -75,18 +85,31 @@ func (s *server) await() bool {
 	return true
 }
 
-func (s *Supervisor) isStopping() bool {
-	select {
-	case <-s.stop:
-		return true
-	default:
-		return false
+// condition says whether a dependency is met, whether it can still come to be, and what is closed when that may have changed.
+func (s *Supervisor) condition(d Dependency) (met, possible bool, changed <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d.Condition == ConditionSucceeded {
+		if b := s.build(d.Server); b != nil {
+			return b.ready, !b.ended(), b.wait()
+		}
+		return false, false, nil
 	}
+	other := s.server(d.Server)
+	if other == nil {
+		return false, false, nil
+	}
+	l := &other.live
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	met, possible = l.met(d.Condition)
+	return met, possible, l.wait()
 }
 
-func (s *Supervisor) byID(id string) *server {
+// server needs mu.
+func (s *Supervisor) server(id string) *server {
 	for _, server := range s.all {
-		if server.spec.Source.Server == id {
+		if server.id == id {
 			return server
 		}
 	}

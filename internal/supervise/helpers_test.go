@@ -78,7 +78,7 @@ func states(entries []Entry) []string {
 	var out []string
 	for _, e := range entries {
 		if e.Event != nil {
-			out = append(out, map[EventKind]string{Lifecycle: "", Health: "health ", DeploymentStatus: "deployment "}[e.Event.Kind]+e.Event.State)
+			out = append(out, map[EventKind]string{Lifecycle: "", Health: "health ", DeploymentStatus: "deployment ", BuildStatus: "build "}[e.Event.Kind]+e.Event.State)
 		}
 	}
 	return out
