@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 
 // fake is a runner with three servers and two builds.
 type fake struct {
+	mu      sync.Mutex
 	servers map[string]runnercontrol.Server
 	builds  map[string]runnercontrol.Build
 }
@@ -46,6 +48,8 @@ func newFake() *fake {
 }
 
 func (f *fake) Servers() []runnercontrol.Server {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	return []runnercontrol.Server{f.servers["web"], f.servers["bad"], f.servers["over"]}
 }
 
@@ -54,6 +58,8 @@ func (f *fake) Builds() []runnercontrol.Build {
 }
 
 func (f *fake) ControlServer(id, action string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	state, ok := f.servers[id]
 	if !ok {
 		return runnercontrol.NewProblem(runnercontrol.CodeUnknown, "server %q is not defined", id)
@@ -68,6 +74,8 @@ func (f *fake) ControlServer(id, action string) error {
 func (f *fake) ControlBuild(string, string) error { return nil }
 
 func (f *fake) WaitServer(_ context.Context, id string) (runnercontrol.Server, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	return f.servers[id], nil
 }
 

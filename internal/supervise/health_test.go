@@ -38,7 +38,7 @@ func waitForState(t *testing.T, sink *recorder, source *Source, kind EventKind, 
 	require.Eventually(t, func() bool {
 		event = lastEvent(sink.of(source), kind)
 		return event != nil && event.State == state
-	}, 10*time.Second, time.Millisecond, "waiting for %s", state)
+	}, patience, time.Millisecond, "waiting for %s", state)
 	return event
 }
 

@@ -104,7 +104,7 @@ func waitFor(t *testing.T, sink *recorder, source *Source, text string) Entry {
 			}
 		}
 		return false
-	}, 10*time.Second, time.Millisecond, "waiting for the line %q", text)
+	}, patience, time.Millisecond, "waiting for the line %q", text)
 	return found
 }
 
@@ -122,5 +122,5 @@ func requireGone(t *testing.T, pid int) {
 		}
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		return err == nil && strings.Contains(string(stat), ") Z ")
-	}, 5*time.Second, 5*time.Millisecond, "process %d still runs", pid)
+	}, patience, 5*time.Millisecond, "process %d still runs", pid)
 }
