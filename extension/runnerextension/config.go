@@ -13,6 +13,7 @@ import (
 
 	"go.opentelemetry.io/collector/config/configopaque"
 
+	"github.com/tailrace/tailrace/internal/runnercontrol"
 	"github.com/tailrace/tailrace/internal/supervise"
 )
 
@@ -45,6 +46,17 @@ type Config struct {
 	// HealthReportInterval is the time between two events that repeat the health of a server with what it uses; 0: never.
 	HealthReportInterval time.Duration  `mapstructure:"health_report_interval"`
 	Servers              []ServerConfig `mapstructure:"servers"`
+	Builds               []BuildConfig  `mapstructure:"builds"`
+	// MaxParallelBuilds is how many builds run at the same time; the others wait in a queue.
+	MaxParallelBuilds int `mapstructure:"max_parallel_builds"`
+	// Control is the API for those who start and stop servers at run time.
+	Control ControlConfig `mapstructure:"control"`
+}
+
+// ControlConfig is the control API.
+type ControlConfig struct {
+	// Socket is the path of a Unix socket; empty: there is no control API.
+	Socket string `mapstructure:"socket"`
 }
 
 // BackoffConfig is the wait before a restart.
@@ -83,6 +95,8 @@ type ServerConfig struct {
 	GracePeriod *time.Duration `mapstructure:"grace_period"`
 	// Health is nil when a running server counts as healthy.
 	Health *HealthConfig `mapstructure:"health"`
+
+	envFileSum string // see sumEnvFile
 }
 
 // Validate implements confmap.Validator.
@@ -122,20 +136,30 @@ func (c *Config) Validate() error {
 	if c.BufferBytes < 1 {
 		errs = append(errs, fmt.Errorf("buffer_bytes: must be at least 1, not %d", c.BufferBytes))
 	}
-	seen := map[string]int{}
 	for i := range c.Servers {
-		s := &c.Servers[i]
-		errs = append(errs, s.validate(fmt.Sprintf("servers[%d]", i))...)
-		if first, ok := seen[s.ID]; ok && s.ID != "" {
-			errs = append(errs, fmt.Errorf("servers[%d].id: %q is the id of servers[%d] already", i, s.ID, first))
-		} else {
-			seen[s.ID] = i
-		}
+		errs = append(errs, c.Servers[i].validate(fmt.Sprintf("servers[%d]", i))...)
+	}
+	for i := range c.Builds {
+		errs = append(errs, c.Builds[i].validate(fmt.Sprintf("builds[%d]", i))...)
+	}
+	if c.MaxParallelBuilds < 1 {
+		errs = append(errs, fmt.Errorf("max_parallel_builds: must be at least 1, not %d", c.MaxParallelBuilds))
+	}
+	if err := runnercontrol.ValidateSocket(c.Control.Socket); c.Control.Socket != "" && err != nil {
+		errs = append(errs, fmt.Errorf("control::socket: %w", err))
 	}
 	errs = append(errs, c.Ports.validate()...)
 	errs = append(errs, c.RestartLimit.validate()...)
-	errs = append(errs, validateDependencies(c.Servers)...)
+	errs = append(errs, validateTogether(c.Servers, c.Builds)...)
 	return errors.Join(errs...)
+}
+
+// validateTogether finds what is wrong between definitions that are right each for itself.
+func validateTogether(servers []ServerConfig, builds []BuildConfig) []error {
+	errs := validateIDs("servers", len(servers), func(i int) string { return servers[i].ID })
+	errs = append(errs, validateIDs("builds", len(builds), func(i int) string { return builds[i].ID })...)
+	errs = append(errs, validateDependencies(servers, builds)...)
+	return append(errs, validateDeploys(builds, servers)...)
 }
 
 func (s *ServerConfig) validate(key string) []error {

@@ -32,6 +32,7 @@ func load(t *testing.T, key string) *Config {
 func TestConfigIsReadFromYAML(t *testing.T) {
 	cfg := load(t, "runner")
 	require.NoError(t, confmap.Validate(cfg))
+	fiveMinutes := 5 * time.Minute
 	assert.Equal(t, &Config{
 		OTLPEndpoint: "http://localhost:14318", InheritEnv: []string{"PATH", "LC_*"}, StopSignal: "SIGINT",
 		GracePeriod: 2 * time.Second, Guardian: GuardianConfig{Name: "shop", GracePeriod: time.Second}, DrainTimeout: 3 * time.Second, MaxLineBytes: 1024, BufferBytes: 2048,
@@ -39,13 +40,24 @@ func TestConfigIsReadFromYAML(t *testing.T) {
 		RestartLimit:         RestartLimitConfig{Count: 5, Window: time.Minute},
 		Ports:                PortsConfig{From: 5000, To: 5009},
 		HealthReportInterval: 4 * time.Second,
+		MaxParallelBuilds:    2,
+		Control:              ControlConfig{Socket: "/run/tailrace/control.sock"},
+		Builds: []BuildConfig{
+			{
+				ID: "shop-web", Project: "shop", Deployment: "shop-web", Command: []string{"npm", "run", "build"}, Dir: "./shop",
+				Env:     map[string]configopaque.String{"NODE_ENV": "production", "TOKEN": "geheim"},
+				EnvFile: "./build.env", Umask: "022", Labels: map[string]string{"team": "checkout"},
+				Deploy: []string{"./upload.sh"}, Deploys: []string{"shop-web-1"}, Timeout: &fiveMinutes, OnStart: new(bool),
+			},
+			{ID: "plain", Command: []string{"make"}},
+		},
 		Servers: []ServerConfig{
 			{
 				ID: "shop-web-1", Project: "shop", Deployment: "shop-web", Command: []string{"node", "server.mjs"},
 				Dir: "./examples/agent", Env: map[string]configopaque.String{"PORT": "4111", "API_KEY": "geheim"},
 				Restart: supervise.RestartAlways,
 				EnvFile: "./secrets.env", Labels: map[string]string{"team": "checkout", "tier": "1"},
-				DependsOn: []DependencyConfig{{Server: "other"}, {Server: "third", Condition: supervise.ConditionCompleted}},
+				DependsOn: []DependencyConfig{{Server: "other"}, {Server: "third", Condition: supervise.ConditionCompleted}, {Build: "plain"}},
 				Health: &HealthConfig{
 					HTTP:     &HTTPProbeConfig{Path: "/health?deep=1", ExpectStatus: []int{200, 204}},
 					Interval: 20 * time.Second, StartInterval: 2 * time.Second, Timeout: 3 * time.Second, StartPeriod: new(time.Duration),
@@ -63,6 +75,21 @@ func TestConfigIsReadFromYAML(t *testing.T) {
 		},
 	}, cfg)
 	servers := children(cfg, nil, newTokens())
+	all := builds(cfg, nil, newTokens())
+	buildMask := 0o022
+	assert.Equal(t, supervise.Rights{Umask: &buildMask}, all[0].Rights)
+	assert.Equal(t, 5*time.Minute, all[0].Timeout)
+	assert.False(t, all[0].OnStart)
+	assert.Equal(t, []string{"./upload.sh"}, all[0].Deploy)
+	assert.Equal(t, []string{"shop-web-1"}, all[0].Deploys)
+	assert.Equal(t, &supervise.Source{
+		Project: "shop", Deployment: "shop-web", Build: "shop-web", Service: "shop-web", Executable: "npm",
+		Labels: []supervise.Label{{Key: "team", Value: "checkout"}},
+	}, all[0].Source)
+	assert.Contains(t, all[0].Env, "TAILRACE_BUILD_ID=shop-web")
+	assert.Contains(t, all[0].Env, "OTEL_RESOURCE_ATTRIBUTES=project.id=shop,deployment.id=shop-web,build.id=shop-web,team=checkout")
+	assert.Equal(t, 10*time.Minute, all[1].Timeout)
+	assert.True(t, all[1].OnStart)
 	assert.Equal(t, &supervise.HealthCheck{
 		Probe:         supervise.HTTPProbe{URL: "http://localhost:4111/health?deep=1", Path: "/health?deep=1", Statuses: []int{200, 204}},
 		StartInterval: 2 * time.Second, Interval: 20 * time.Second, Timeout: 3 * time.Second,
@@ -73,7 +100,7 @@ func TestConfigIsReadFromYAML(t *testing.T) {
 		StartInterval: time.Second, Interval: 10 * time.Second, Timeout: 5 * time.Second, StartPeriod: 30 * time.Second,
 		HealthyThreshold: 1, UnhealthyThreshold: 3,
 	}, servers[1].Health)
-	assert.Equal(t, []supervise.Dependency{{Server: "other", Condition: "healthy"}, {Server: "third", Condition: "completed"}}, servers[0].DependsOn)
+	assert.Equal(t, []supervise.Dependency{{Server: "other", Condition: "healthy"}, {Server: "third", Condition: "completed"}, {Server: "plain", Condition: "succeeded"}}, servers[0].DependsOn)
 	assert.Equal(t, []supervise.Label{{Key: "team", Value: "checkout"}, {Key: "tier", Value: "1"}}, servers[0].Source.Labels)
 	assert.Equal(t, supervise.CommandProbe{Command: []string{"check", "--fast"}}, servers[2].Health.Probe)
 	assert.Equal(t, supervise.HTTPProbe{URL: "https://localhost:4113/up", Path: "/"}, servers[3].Health.Probe)
@@ -180,4 +207,28 @@ func TestWrongKeysAndTypesAreNamed(t *testing.T) {
 		err := confmap.NewFromStringMap(raw).Unmarshal(createDefaultConfig())
 		assert.ErrorContains(t, err, want)
 	}
+}
+
+func TestEveryErrorOfTheBuildsNamesItsKey(t *testing.T) {
+	err := confmap.Validate(load(t, "runner/bad_builds"))
+	require.Error(t, err)
+	for _, want := range []string{
+		`max_parallel_builds: must be at least 1, not 0`,
+		`control::socket: must have at most 95 bytes`,
+		`builds[0].command: must be a list of the program and its arguments`,
+		`builds[0].timeout: must be at least 0s (no limit), not -1s`,
+		`builds[0].deploys[0]: must be the id of a server, not "nobody"`,
+		`builds[0].deploys[2]: names "web" twice`,
+		`builds[1].id: "a" is the id of builds[0] already`,
+		`builds[1].deploy: the program, its first entry, must not be empty`,
+		`builds[1].umask: must be octal digits`,
+		`builds[2].id: must not be empty`,
+		`builds[2].deploy: must not contain a NUL byte`,
+		`servers[0].depends_on[0].build: must be the id of a build, not "b"`,
+		`servers[0].depends_on[1]: a build goes without server, and without another condition than succeeded`,
+		`servers[0].depends_on[2]: a build goes without server, and without another condition than succeeded`,
+	} {
+		assert.ErrorContains(t, err, want)
+	}
+	assert.Equal(t, 14, len(strings.Split(err.Error(), "\n")), err.Error())
 }

@@ -40,6 +40,7 @@ func createDefaultConfig() component.Config {
 		RestartLimit:         RestartLimitConfig{Window: 10 * time.Minute},
 		Ports:                PortsConfig{From: 4111, To: 4200},
 		HealthReportInterval: 30 * time.Second,
+		MaxParallelBuilds:    1,
 	}
 }
 

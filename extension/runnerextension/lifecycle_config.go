@@ -23,13 +23,15 @@ type RestartLimitConfig struct {
 
 // DependencyConfig is what a server waits for before its first start.
 type DependencyConfig struct {
+	// Either Server or Build is set. A Build has no Condition: it has to succeed.
 	Server    string              `mapstructure:"server"`
+	Build     string              `mapstructure:"build"`
 	Condition supervise.Condition `mapstructure:"condition"`
 }
 
 // ownAttributes are resource attributes that no label may replace.
 var ownAttributes = []string{
-	identity.AttrProject, identity.AttrDeployment, identity.AttrServer,
+	identity.AttrProject, identity.AttrDeployment, identity.AttrServer, identity.AttrBuild,
 	"service.name", "service.instance.id", "host.name", "process.pid", "process.executable.name",
 }
 
@@ -58,7 +60,7 @@ func validateLabels(key string, labels map[string]string) []error {
 }
 
 // validateDependencies looks at all servers together.
-func validateDependencies(servers []ServerConfig) []error {
+func validateDependencies(servers []ServerConfig, builds []BuildConfig) []error {
 	var errs []error
 	index := map[string]int{}
 	for i := range servers {
@@ -67,6 +69,15 @@ func validateDependencies(servers []ServerConfig) []error {
 	for i := range servers {
 		for j, d := range servers[i].DependsOn {
 			key := fmt.Sprintf("servers[%d].depends_on[%d]", i, j)
+			if d.Build != "" {
+				if !slices.ContainsFunc(builds, func(b BuildConfig) bool { return b.ID == d.Build }) {
+					errs = append(errs, fmt.Errorf("%s.build: must be the id of a build, not %q", key, d.Build))
+				}
+				if d.Server != "" || d.Condition != "" && d.Condition != supervise.ConditionSucceeded {
+					errs = append(errs, fmt.Errorf("%s: a build goes without server, and without another condition than %s", key, supervise.ConditionSucceeded))
+				}
+				continue
+			}
 			if _, ok := index[d.Server]; !ok || d.Server == "" {
 				errs = append(errs, fmt.Errorf("%s.server: must be the id of another server, not %q", key, d.Server))
 			}
@@ -124,6 +135,10 @@ func findCircle(servers []ServerConfig, index map[string]int) []string {
 func (s *ServerConfig) dependencies() []supervise.Dependency {
 	var all []supervise.Dependency
 	for _, d := range s.DependsOn {
+		if d.Build != "" {
+			all = append(all, supervise.Dependency{Server: d.Build, Condition: supervise.ConditionSucceeded})
+			continue
+		}
 		all = append(all, supervise.Dependency{Server: d.Server, Condition: cmp.Or(d.Condition, supervise.ConditionHealthy)})
 	}
 	return all

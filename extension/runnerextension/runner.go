@@ -21,6 +21,7 @@ import (
 
 	"github.com/tailrace/tailrace/extension/runnerextension/internal/metadata"
 	"github.com/tailrace/tailrace/internal/identity"
+	"github.com/tailrace/tailrace/internal/runnercontrol"
 	"github.com/tailrace/tailrace/internal/supervise"
 )
 
@@ -32,14 +33,25 @@ var (
 	_ identity.TokenResolver                = (*runner)(nil)
 )
 
-// runner is the extension. Its children run from Ready to NotReady: only then all receivers listen.
+// runner is the extension. Its children run from Ready to NotReady: only then all receivers listen. When the collector
+// reloads its configuration they outlive it, and belong to the next runner with the same ID (handover.go).
 type runner struct {
-	id         component.ID
-	logger     *zap.Logger
-	supervisor *supervise.Supervisor
-	tokens     *tokens
-	telemetry  *metadata.TelemetryBuilder
-	health     health
+	id        component.ID
+	cfg       *Config // never changed
+	environ   []string
+	logger    *zap.Logger
+	telemetry *metadata.TelemetryBuilder
+	health    health
+	control   control
+	phase     func() phase // of the collector
+
+	*childrenState      // set anew by Start at most
+	adopted        bool // by Start, from a predecessor
+
+	mu      sync.Mutex
+	ready   bool // between Ready and NotReady
+	parting bool // the children outlive this runner
+	parted  bool // they belong to another one
 }
 
 func newRunner(set extension.Settings, cfg *Config) (*runner, error) {
@@ -47,66 +59,94 @@ func newRunner(set extension.Settings, cfg *Config) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{id: set.ID, logger: set.Logger, tokens: newTokens(), telemetry: telemetry}
-	r.supervisor = supervise.New(supervise.Options{
-		Servers:      children(cfg, os.Environ(), r.tokens),
-		StopSignal:   supervise.SignalNumber(cfg.StopSignal),
-		GracePeriod:  cfg.GracePeriod,
-		Owner:        cfg.owner(set.ID),
-		OrphanGrace:  cfg.Guardian.GracePeriod,
-		DrainTimeout: cfg.DrainTimeout,
-		MaxLineBytes: cfg.MaxLineBytes,
-		BufferBytes:  cfg.BufferBytes,
-		Backoff: supervise.Backoff{
-			Initial: cfg.RestartBackoff.InitialInterval,
-			Max:     cfg.RestartBackoff.MaxInterval,
-			Reset:   cfg.RestartBackoff.ResetAfter,
-		},
-		RestartLimit:   supervise.RestartLimit{Count: cfg.RestartLimit.Count, Window: cfg.RestartLimit.Window},
-		Ports:          supervise.PortRange{From: cfg.Ports.From, To: cfg.Ports.To},
-		ReportInterval: cfg.HealthReportInterval,
-		Logger:         set.Logger,
-		OnFailure:      r.health.set,
-	})
+	r := &runner{
+		id: set.ID, cfg: withSums(cfg), environ: os.Environ(), logger: set.Logger, telemetry: telemetry, phase: collectorPhase,
+		childrenState: &childrenState{tokens: newTokens(), logger: set.Logger},
+	}
+	r.supervisor = supervise.New(r.options())
 	return r, nil
 }
 
-// Start implements component.Component. Nothing runs before Ready.
+// Start implements component.Component. Nothing is started before Ready; what runs since before a reload belongs to this
+// runner from now on.
 func (r *runner) Start(_ context.Context, host component.Host) error {
 	r.health.host = host
+	if r.phase() == phaseRenewing {
+		if state := handovers.take(r.id); state != nil {
+			r.adopt(state)
+		}
+	}
+	if r.cfg.Control.Socket != "" {
+		listener, err := runnercontrol.Listen(r.cfg.Control.Socket)
+		if err != nil {
+			return fmt.Errorf("control::socket: %w", err)
+		}
+		r.control.serve(r, listener, r.logger)
+	}
 	return observe(r.telemetry, r.supervisor)
 }
 
-// Ready starts the children: all receivers listen now.
+// Ready starts the children: all receivers listen now. Of those that run since before a reload, it ends those that are no longer
+// defined, and starts again those that are defined differently.
 func (r *runner) Ready() error {
 	if !r.supervisor.Attached() {
 		r.logger.Warn(fmt.Sprintf("No receiver takes the output of the servers, which is dropped and counted (otelcol_runner_output_dropped). "+
 			"To keep it, add the receiver `runner_log` with `runner: %s` to a logs pipeline.", r.id))
 	}
-	r.supervisor.Start()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ready = true
+	if r.adopted {
+		r.apply()
+	} else {
+		r.supervisor.Start()
+	}
 	return nil
 }
 
 // NotReady stops the children while all receivers still listen, and returns when their last words are
-// accepted. It does not wait longer than grace_period and drain_timeout.
-func (r *runner) NotReady() error { return r.supervisor.Stop(context.Background()) }
+// accepted. It does not wait longer than grace_period and drain_timeout. Before a reload it only sees to it that their output waits for
+// the receivers to come.
+func (r *runner) NotReady() error {
+	r.mu.Lock()
+	r.parting = r.ready && r.phase() == phaseRetiring
+	r.ready = false
+	parting := r.parting
+	r.mu.Unlock()
+	if parting {
+		r.supervisor.Suspend()
+		return nil
+	}
+	return r.supervisor.Stop(context.Background())
+}
 
 // Shutdown implements component.Component. It stops what NotReady, which is not called when the start of
-// another component fails, has not.
+// another component fails, has not; before a reload it leaves the children to the next runner.
 func (r *runner) Shutdown(ctx context.Context) error {
-	err := r.supervisor.Stop(ctx)
+	r.control.close()
 	r.telemetry.Shutdown()
-	return err
+	r.mu.Lock()
+	parting, parted := r.parting, r.parted
+	r.parted = parting || parted
+	r.mu.Unlock()
+	switch {
+	case parted:
+		return nil
+	case parting:
+		handovers.park(r.id, r.childrenState)
+		return nil
+	}
+	return r.supervisor.Stop(ctx)
 }
 
 // Attach implements supervise.Output.
 func (r *runner) Attach(sink supervise.Sink) (func(), error) { return r.supervisor.Attach(sink) }
 
-// Servers implements supervise.Reporter.
-func (r *runner) Servers() []supervise.ServerStats { return r.supervisor.Servers() }
+// ServerStats implements supervise.Reporter.
+func (r *runner) ServerStats() []supervise.ServerStats { return r.supervisor.Servers() }
 
-// ResolveToken implements identity.TokenResolver. A token stays valid until the collector ends, because the
-// last spans of a server may come after its end.
+// ResolveToken implements identity.TokenResolver. A token stays valid for some time after its definition was removed, because
+// the last spans of a server may come after its end.
 func (r *runner) ResolveToken(token string) (identity.Identity, bool) { return r.tokens.resolve(token) }
 
 // health turns failures of servers into the status of the component, when they change.

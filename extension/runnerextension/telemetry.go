@@ -34,15 +34,14 @@ func observe(builder *metadata.TelemetryBuilder, s *supervise.Supervisor) error 
 		}
 	}
 	// The ids of the servers bound the cardinality.
-	ids := map[*supervise.Source]metric.MeasurementOption{}
-	for _, server := range s.Servers() {
-		ids[server.Source] = metric.WithAttributeSet(attribute.NewSet(attribute.String("server", server.Source.Server)))
+	of := func(server supervise.ServerStats) metric.MeasurementOption {
+		return metric.WithAttributeSet(attribute.NewSet(attribute.String("server", server.Source.Server)))
 	}
 	floats := func(value func(supervise.ServerStats) (float64, bool)) metric.Float64Callback {
 		return func(_ context.Context, o metric.Float64Observer) error {
 			for _, server := range s.Servers() {
 				if v, ok := value(server); ok {
-					o.Observe(v, ids[server.Source])
+					o.Observe(v, of(server))
 				}
 			}
 			return nil
@@ -52,7 +51,7 @@ func observe(builder *metadata.TelemetryBuilder, s *supervise.Supervisor) error 
 		return func(_ context.Context, o metric.Int64Observer) error {
 			for _, server := range s.Servers() {
 				if v, ok := value(server); ok {
-					o.Observe(v, ids[server.Source])
+					o.Observe(v, of(server))
 				}
 			}
 			return nil

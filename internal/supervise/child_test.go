@@ -93,6 +93,19 @@ var children = map[string]func(arg string){
 			fmt.Println("line", i)
 		}
 	},
+	// Counts, and ends at SIGTERM.
+	"count": func(string) {
+		stop := make(chan os.Signal, 1)
+		signal.Notify(stop, syscall.SIGTERM)
+		for i := 0; ; i++ {
+			fmt.Println("line", i)
+			select {
+			case <-stop:
+				return
+			case <-time.After(100 * time.Microsecond):
+			}
+		}
+	},
 	// Fails until the file arg exists, then creates it.
 	"second": func(arg string) {
 		if _, err := os.Stat(arg); err == nil {

@@ -22,7 +22,7 @@ const (
 // its group outlives its tree.
 type starter struct{}
 
-func newStarter(Options) *starter { return &starter{} }
+func newStarter(func() *Options) *starter { return &starter{} }
 
 func (*starter) close() error { return nil }
 

@@ -17,6 +17,11 @@
 // one goroutine emits all events of a server, so their order is the order of things. A server waits for
 // others before its first start and, at the end of all, before it is stopped (depends.go).
 //
+// What is wanted of a server (manage.go) is said by Apply, which replaces all definitions (apply.go), and by the operations
+// of control.go; they return at once, and the goroutine of the server makes it true: one life after the other. Between
+// Suspend and Apply the processes outlive the owner of the supervisor, and their output waits. A build (build.go) is queued,
+// runs its commands, and may start servers at its end (build_run.go).
+//
 // What was read from a pipe and not yet accepted by the Sink lives in memory only: it is lost when this
 // process is killed.
 package supervise

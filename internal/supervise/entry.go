@@ -38,7 +38,8 @@ func (s Stream) String() string {
 type Source struct {
 	Project    string // empty: unknown
 	Deployment string // empty: unknown
-	Server     string // empty for the status of a deployment
+	Server     string // empty for the status of a deployment and for a build
+	Build      string // empty for servers and the status of a deployment
 	Service    string // service.name, empty for the status of a deployment
 	Executable string // base name of the command, empty for the status of a deployment
 	Labels     []Label
@@ -75,9 +76,10 @@ const (
 	Lifecycle EventKind = iota + 1
 	Health
 	DeploymentStatus
+	BuildStatus
 )
 
-// States of the three kinds of events.
+// States of the four kinds of events.
 const (
 	// Lifecycle of a server. failed: it could not be started, or is given up; exited: it ended by itself;
 	// stopped: it was stopped, or waiting for a restart was ended.
@@ -94,10 +96,21 @@ const (
 	HealthUnhealthy = "unhealthy"
 	HealthStopping  = "stopping"
 
-	// Status of a deployment.
-	DeploymentRunning = "running"
-	DeploymentStopped = "stopped"
-	DeploymentFailed  = "failed"
+	// Status of a deployment. pending: a build waits whose success starts its servers; building: such a build
+	// runs, or starts them.
+	DeploymentPending  = "pending"
+	DeploymentBuilding = "building"
+	DeploymentRunning  = "running"
+	DeploymentStopped  = "stopped"
+	DeploymentFailed   = "failed"
+
+	// Phases of a build. The last three are ends.
+	BuildQueued    = "queued"
+	BuildBuilding  = "building"
+	BuildDeploying = "deploying"
+	BuildSucceeded = "succeeded"
+	BuildFailed    = "failed"
+	BuildCancelled = "cancelled"
 )
 
 // Event is a change of state.
@@ -110,13 +123,13 @@ type Event struct {
 	Reason string
 	// Failure tells the unwanted changes from the wanted ones.
 	Failure bool
-	// Restarts counts the starts after the first one.
+	// Restarts counts the starts after the first one; of a build, its runs before this one.
 	Restarts int
 	// Exit is set once the process has ended.
 	Exit *Exit
 	// Port is what was assigned to the server, on its event of running; 0: none.
 	Port int
-	// Uptime is 0 before the process ran.
+	// Uptime is 0 before the process ran. Of a build it is the time since it left the queue.
 	Uptime time.Duration
 	// Usage is set on events of health, where it is known, with CPUPercent: the CPU time since the
 	// event before, 100 for one core.

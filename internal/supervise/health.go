@@ -5,6 +5,7 @@ package supervise
 
 import (
 	"context"
+	"reflect"
 	"time"
 
 	"go.uber.org/zap"
@@ -80,12 +81,10 @@ type probeResult struct {
 // watch stays while the process runs: it probes its health and reports the changes, and from time to
 // time what it uses. The string is the reason of endedUnhealthy. No probe runs any more when it returns.
 func (s *server) watch(p *process) (ending, string) {
-	var report, next <-chan time.Time
-	if interval := s.sup.options.ReportInterval; interval > 0 {
-		ticker := time.NewTicker(interval)
-		defer ticker.Stop()
-		report = ticker.C
-	}
+	var next <-chan time.Time
+	var report reporter
+	report.set(s.options().ReportInterval)
+	defer report.stop()
 	state := health{check: s.spec.Health, status: HealthHealthy}
 	ctx, cancel := context.WithCancel(context.Background())
 	results := make(chan probeResult)
@@ -102,14 +101,21 @@ func (s *server) watch(p *process) (ending, string) {
 		state.status = HealthStarting
 		next = timer.C
 	}
-	reason := ""
+	reason, refresh := "", false
 	for {
 		select {
 		case <-p.exited:
 			return endedItself, ""
-		case <-s.sup.stop:
+		case <-s.stop:
 			return endedByStop, ""
-		case <-report:
+		case <-s.hot:
+			report.set(s.options().ReportInterval)
+			if probing {
+				refresh = true // the probe reads what it was started with
+			} else {
+				next = s.rewatch(p, &state, timer)
+			}
+		case <-report.c:
 			s.reportUsage(p, state.status, reason)
 		case <-next:
 			probing = true
@@ -132,7 +138,57 @@ func (s *server) watch(p *process) (ending, string) {
 				}
 			}
 			timer.Reset(state.wait())
+			if refresh {
+				refresh = false
+				next = s.rewatch(p, &state, timer)
+			}
 		}
+	}
+}
+
+// rewatch takes over a changed definition while the process runs, and returns when the next probe is due. The
+// health stays what it was until probes say something else.
+func (s *server) rewatch(p *process, state *health, timer *time.Timer) <-chan time.Time {
+	before := s.spec.Health
+	s.refresh()
+	if !reflect.DeepEqual(before, s.spec.Health) {
+		state.check, state.successes, state.failures = s.spec.Health, 0, 0
+		timer.Reset(0)
+		if state.check == nil && state.status != HealthHealthy {
+			state.status = HealthHealthy
+			s.healthChanged(p, state.status, "it has no health check any more")
+		}
+	}
+	if state.check == nil {
+		timer.Stop()
+		return nil
+	}
+	return timer.C
+}
+
+// reporter is a ticker whose interval can change; 0 is never.
+type reporter struct {
+	interval time.Duration
+	ticker   *time.Ticker
+	c        <-chan time.Time
+}
+
+func (r *reporter) set(interval time.Duration) {
+	if interval == r.interval {
+		return
+	}
+	r.stop()
+	r.interval = interval
+	if interval > 0 {
+		r.ticker = time.NewTicker(interval)
+		r.c = r.ticker.C
+	}
+}
+
+func (r *reporter) stop() {
+	if r.ticker != nil {
+		r.ticker.Stop()
+		r.ticker, r.c = nil, nil
 	}
 }
 
@@ -148,10 +204,10 @@ func (s *server) healthChanged(p *process, status, reason string) {
 	event := Event{State: status, Text: "is " + status, Reason: reason, Failure: status == HealthUnhealthy}
 	if event.Failure {
 		event.Text += ": " + reason
-		s.log.Warn("Server is unhealthy", zap.Int("pid", p.pid), zap.String("reason", reason))
+		s.log().Warn("Server is unhealthy", zap.Int("pid", p.pid), zap.String("reason", reason))
 		s.sup.failed(s.spec.Source, s.unhealthy(reason))
 	} else {
-		s.log.Info("Server is healthy", zap.Int("pid", p.pid))
+		s.log().Info("Server is healthy", zap.Int("pid", p.pid))
 		s.sup.failed(s.spec.Source, nil)
 	}
 	s.health(p, event)

@@ -38,7 +38,7 @@ func waitForState(t *testing.T, sink *recorder, source *Source, kind EventKind, 
 	require.Eventually(t, func() bool {
 		event = lastEvent(sink.of(source), kind)
 		return event != nil && event.State == state
-	}, 10*time.Second, time.Millisecond, "waiting for %s", state)
+	}, patience, time.Millisecond, "waiting for %s", state)
 	return event
 }
 
@@ -216,7 +216,7 @@ func TestReportsDoNotGatherWhileNobodyReads(t *testing.T) {
 
 func TestProbes(t *testing.T) {
 	server := New(testOptions(testServer("web-1", ""))).all[0]
-	server.sup.starter = newStarter(testOptions())
+	server.sup.starter = newStarter(server.sup.opts.Load)
 	defer server.sup.starter.close()
 	server.env = []string{"PATH=" + os.Getenv("PATH"), "NAME=value"}
 	server.spec.Dir = t.TempDir()

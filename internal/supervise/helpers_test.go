@@ -78,7 +78,7 @@ func states(entries []Entry) []string {
 	var out []string
 	for _, e := range entries {
 		if e.Event != nil {
-			out = append(out, map[EventKind]string{Lifecycle: "", Health: "health ", DeploymentStatus: "deployment "}[e.Event.Kind]+e.Event.State)
+			out = append(out, map[EventKind]string{Lifecycle: "", Health: "health ", DeploymentStatus: "deployment ", BuildStatus: "build "}[e.Event.Kind]+e.Event.State)
 		}
 	}
 	return out
@@ -104,7 +104,7 @@ func waitFor(t *testing.T, sink *recorder, source *Source, text string) Entry {
 			}
 		}
 		return false
-	}, 10*time.Second, time.Millisecond, "waiting for the line %q", text)
+	}, patience, time.Millisecond, "waiting for the line %q", text)
 	return found
 }
 
@@ -122,5 +122,5 @@ func requireGone(t *testing.T, pid int) {
 		}
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		return err == nil && strings.Contains(string(stat), ") Z ")
-	}, 30*time.Second, 5*time.Millisecond, "process %d still runs", pid)
+	}, patience, 5*time.Millisecond, "process %d still runs", pid)
 }

@@ -32,6 +32,7 @@ type outlet struct {
 	pending  Batch    // given to a sink that ended before it had accepted it
 	busy     bool     // a batch is with the sink
 	sink     Sink
+	held     bool  // another sink will come: push waits for it
 	closed   bool  // nothing is taken any more
 	dropped  int64 // entries
 	buffered int64 // bytes in queues
@@ -57,7 +58,7 @@ func (o *outlet) newQueue(source *Source) *queue {
 }
 
 // push adds entries, in order, and gives each its UID. It waits while the queue is full and somebody
-// reads; what is pushed to a full queue that nobody reads, or after close, is dropped and counted.
+// reads, or will (hold); what is pushed to a full queue that nobody reads, or after close, is dropped and counted.
 // push does not keep the slice.
 func (o *outlet) push(q *queue, entries []Entry) {
 	if len(entries) == 0 {
@@ -65,7 +66,7 @@ func (o *outlet) push(q *queue, entries []Entry) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for q.bytes >= o.limit && o.sink != nil && !o.closed {
+	for q.bytes >= o.limit && (o.sink != nil || o.held) && !o.closed {
 		q.space.Wait()
 	}
 	if o.closed || q.bytes >= o.limit {
@@ -271,6 +272,26 @@ func (o *outlet) close() {
 	}
 	o.ready = nil
 	o.notify()
+}
+
+// hold says whether a full queue waits for a sink where there is none.
+func (o *outlet) hold(held bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.held = held
+	for _, q := range o.ready {
+		q.space.Broadcast()
+	}
+}
+
+// setLimit changes how many bytes a queue may hold.
+func (o *outlet) setLimit(limit int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.limit = limit
+	for _, q := range o.ready {
+		q.space.Broadcast()
+	}
 }
 
 func (o *outlet) attached() bool {

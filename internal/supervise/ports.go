@@ -26,7 +26,7 @@ func (p *ports) assign(s *server) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if s.port != 0 {
-		if portFree(s.port) {
+		if p.of.From <= s.port && s.port <= p.of.To && portFree(s.port) {
 			return s.port, nil
 		}
 		delete(p.taken, s.port)
@@ -41,6 +41,24 @@ func (p *ports) assign(s *server) (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("ports: none from %d to %d is free", p.of.From, p.of.To)
+}
+
+// setRange changes what the next assignments choose from.
+func (p *ports) setRange(of PortRange) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.of = of
+}
+
+// release gives the ports of a server back.
+func (p *ports) release(s *server) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for port, owner := range p.taken {
+		if owner == s {
+			delete(p.taken, port)
+		}
+	}
 }
 
 // portFree tries all addresses, because a server may listen on any.

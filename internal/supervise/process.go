@@ -58,7 +58,7 @@ type process struct {
 
 // startProcess starts the command of spec in a group of its own. The pipes are read from the moment
 // read is called.
-func startProcess(spec Server, path string, env []string, as account, s *starter) (*process, [2]*os.File, error) {
+func startProcess(spec Server, path string, env []string, as account, o *Options, s *starter) (*process, [2]*os.File, error) {
 	var ends [2]*os.File
 	stdout, childStdout, err := os.Pipe()
 	if err != nil {
@@ -69,9 +69,10 @@ func startProcess(spec Server, path string, env []string, as account, s *starter
 		return nil, ends, errors.Join(fmt.Errorf("stderr: %w", err), stdout.Close(), childStdout.Close())
 	}
 	// Files, not writers: what copies in between would lose what a pipe still holds at the end.
+	signal, grace := o.endOf(spec)
 	t, err := s.start(command{
 		path: path, args: spec.Command, env: env, dir: spec.Dir, account: as, rights: spec.Rights,
-		stdout: childStdout, stderr: childStderr, signal: spec.StopSignal, grace: *spec.GracePeriod,
+		stdout: childStdout, stderr: childStderr, signal: signal, grace: grace,
 	})
 	_ = childStdout.Close()
 	_ = childStderr.Close()

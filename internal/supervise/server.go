@@ -7,17 +7,20 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
 )
 
-// server runs one Server for the life of a supervisor: starting, waiting, restarting.
+// server runs one Server: starting, waiting, restarting. A life of it begins when it is asked to run, and ends when
+// it is asked to stop or its restart policy says so. At most one goroutine, see manage, lives them; the fields above mu are its own.
 type server struct {
-	spec     Server
+	id       string
+	spec     Server // of the present or last life
 	sup      *Supervisor
 	queue    *queue
-	log      *zap.Logger
+	stop     chan struct{} // of the present life; closed by ask
 	restarts int
 	env      []string // of the present process, as is account
 	account  account
@@ -29,6 +32,15 @@ type server struct {
 		cpu     time.Duration
 		percent float64
 	}
+	hot chan struct{} // something may have changed that a running process need not be ended for
+
+	mu      sync.Mutex // after Supervisor.mu
+	want    wanted
+	lived   int    // the turn of the present or last life
+	managed bool   // a goroutine manages it
+	active  bool   // a life is on
+	ending  bool   // stop is closed
+	why     string // stop was closed
 }
 
 // outcome says how one run of a process ended.
@@ -39,47 +51,58 @@ type outcome struct {
 	stopped bool          // because we asked for it
 }
 
+// run is one life.
 func (s *server) run() {
-	defer s.sup.servers.Done()
-	defer s.live.setOver()
 	if !s.await() {
 		return
 	}
 	failures := 0
 	var limit limiter
 	for {
-		if s.sup.isStopping() {
+		if s.isStopping() {
+			s.stopped("was stopped before it was started")
 			return
 		}
 		end := s.once()
 		if end.stopped {
 			return
 		}
+		s.refresh()
 		if s.spec.Restart == RestartNever || s.spec.Restart == RestartOnFailure && end.failure == nil {
 			return
 		}
-		if limit.reached(s.sup.options.RestartLimit, time.Now()) {
+		if limit.reached(s.options().RestartLimit, time.Now()) {
 			s.giveUp(end.reason)
 			return
 		}
-		if end.ran >= s.sup.options.Backoff.Reset {
+		backoff := s.options().Backoff
+		if end.ran >= backoff.Reset {
 			failures = 0
 		}
-		delay := s.sup.options.Backoff.delay(failures)
+		delay := backoff.delay(failures)
 		failures++
-		s.log.Info("Server starts again", zap.Duration("after", delay), zap.Int("restarts", s.restarts+1))
+		s.log().Info("Server starts again", zap.Duration("after", delay), zap.Int("restarts", s.restarts+1))
+		s.live.setState(StateBackoff)
 		timer := time.NewTimer(delay)
 		select {
 		case <-timer.C:
-		case <-s.sup.stop:
+		case <-s.stop:
 			timer.Stop()
-			s.emit(0, Event{Kind: Lifecycle, State: StateStopped, Text: "was stopped while it waited for a restart"})
-			s.status(DeploymentStopped)
+			s.stopped("was stopped while it waited for a restart")
 			return
 		}
+		s.refresh()
 		s.restarts++
 		s.sup.restarts.Add(1)
 	}
+}
+
+// stopped reports the end of a life without a process.
+func (s *server) stopped(text string) {
+	s.emit(0, Event{Kind: Lifecycle, State: StateStopped, Text: text, Reason: s.reason()})
+	s.live.setHealth(HealthStopping)
+	s.sup.failed(s.spec.Source, nil)
+	s.status(DeploymentStopped)
 }
 
 // once starts the process and stays until it has ended and its output is read.
@@ -99,18 +122,21 @@ func (s *server) once() outcome {
 
 	why, reason := s.watch(p)
 	if why == endedByStop {
-		s.awaitDependents(p.exited)
+		if reason = s.reason(); reason == whyStops {
+			s.awaitDependents(p.exited)
+		}
 	}
 	if why != endedItself {
+		s.live.setState(StateStopping)
 		s.health(p, Event{State: HealthStopping, Text: "is stopping", Reason: reason})
 	}
 	// Also when it has ended by itself.
-	if err = p.stop(s.spec.StopSignal, *s.spec.GracePeriod); err != nil {
-		s.log.Warn("Not all processes of the server could be ended", zap.Int("pid", p.pid), zap.Error(err))
+	if err = p.stop(s.options().endOf(s.spec)); err != nil {
+		s.log().Warn("Not all processes of the server could be ended", zap.Int("pid", p.pid), zap.Error(err))
 	}
 	ran := time.Since(p.started)
 	if p.finish() {
-		s.log.Warn("A process that could not be ended kept the output of the server open; what it prints from now on is lost",
+		s.log().Warn("A process that could not be ended kept the output of the server open; what it prints from now on is lost",
 			zap.Int("pid", p.pid))
 	}
 	end := s.ended(p, ran, why, reason)
@@ -121,18 +147,18 @@ func (s *server) once() outcome {
 
 func (s *server) couldNotStart(err error) {
 	s.failed("could not be started", err)
-	s.log.Warn("Server could not be started", zap.Error(err))
+	s.log().Warn("Server could not be started", zap.Error(err))
 }
 
 // giveUp ends the restarts. reason is why the last run failed, empty when it did not.
 func (s *server) giveUp(reason string) {
-	limit := s.sup.options.RestartLimit
+	limit := s.options().RestartLimit
 	err := fmt.Errorf("%s: started again %d times within %s (restart_limit), and is given up", s.spec.Name, limit.Count, limit.Window)
 	if reason != "" {
 		err = fmt.Errorf("%w; the last time it %s", err, reason)
 	}
 	s.failed("is given up", err)
-	s.log.Error("Server is given up", zap.Error(err))
+	s.log().Error("Server is given up", zap.Error(err))
 }
 
 // failed reports the failure of a server without a process.
@@ -157,6 +183,7 @@ func (s *server) start() (*process, error) {
 		if s.port, err = s.sup.ports.assign(s); err != nil {
 			return nil, err
 		}
+		s.live.setPort(s.port)
 		env = Environ(env, []string{"*"}, map[string]string{"PORT": strconv.Itoa(s.port)}, nil)
 	}
 	s.env, s.account = env, as
@@ -164,7 +191,7 @@ func (s *server) start() (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, pipes, err := startProcess(s.spec, path, env, as, s.sup.starter)
+	p, pipes, err := startProcess(s.spec, path, env, as, s.options(), s.sup.starter)
 	if err != nil {
 		return nil, err
 	}
@@ -178,13 +205,13 @@ func (s *server) start() (*process, error) {
 		s.sup.failed(s.spec.Source, nil)
 	}
 	s.status(DeploymentRunning)
-	s.log.Info("Server is running", zap.Int("pid", p.pid))
+	s.log().Info("Server is running", zap.Int("pid", p.pid))
 	p.read([2]*reader{s.reader(pipes[0], Stdout, p.pid), s.reader(pipes[1], Stderr, p.pid)})
 	return p, nil
 }
 
 func (s *server) reader(pipe *os.File, stream Stream, pid int) *reader {
-	return newReader(pipe, stream, pid, s.sup.options.MaxLineBytes, s.sup.outlet, s.queue, &s.sup.streams[stream-1])
+	return newReader(pipe, stream, pid, s.options().MaxLineBytes, s.sup.outlet, s.queue, &s.sup.streams[stream-1])
 }
 
 // ended reports the end of the process, after its last words.
@@ -201,6 +228,7 @@ func (s *server) ended(p *process, ran time.Duration, why ending, reason string)
 	case why == endedByStop:
 		event.State = StateStopped
 		event.Text = "was stopped and " + how
+		event.Reason = reason
 	case why == endedUnhealthy:
 		event.State = StateStopped
 		event.Text = "was stopped because it was unhealthy, and " + how
@@ -212,10 +240,12 @@ func (s *server) ended(p *process, ran time.Duration, why ending, reason string)
 		end.reason = how
 		end.failure = fmt.Errorf("%s: %s", s.spec.Name, how)
 	}
-	s.log.Info("Server "+event.Text, zap.Int("pid", p.pid), zap.Duration("uptime", ran))
+	s.log().Info("Server "+event.Text, zap.Int("pid", p.pid), zap.Duration("uptime", ran))
 	s.emit(p.pid, event)
 	if end.failure != nil {
 		s.sup.failed(s.spec.Source, end.failure)
+	} else if why == endedByStop {
+		s.sup.failed(s.spec.Source, nil) // it was unhealthy, perhaps
 	}
 	if why == endedItself {
 		// Nobody may go on believing that it is healthy.
@@ -239,11 +269,15 @@ func (s *server) unhealthy(reason string) error {
 }
 
 func (s *server) emit(pid int, event Event) {
-	s.sup.outlet.pushEvent(s.queue, s.entry(pid, event))
+	entry := s.entry(pid, event)
+	s.sup.outlet.pushEvent(s.queue, entry)
+	if event.Kind == Lifecycle {
+		s.live.tell(entry.Event)
+	}
 }
 
 func (s *server) entry(pid int, event Event) Entry {
-	event.Text = "server " + s.spec.Source.Server + " " + event.Text
+	event.Text = "server " + s.id + " " + event.Text
 	event.Restarts = s.restarts
 	return Entry{Time: time.Now(), PID: pid, Line: event.Text, Event: &event}
 }

@@ -4,6 +4,7 @@
 package supervise
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -40,7 +41,9 @@ type Server struct {
 	// EnvFile is read at each start; its variables win over those of Env but the ones that EnvFixed names.
 	EnvFile  string
 	EnvFixed []string
-	Rights   Rights
+	// EnvFileSum stands for what EnvFile holds, for Apply: another one is another process.
+	EnvFileSum string
+	Rights     Rights
 	// AssignPort hands a port of Options.Ports over as PORT, which wins over all others.
 	AssignPort bool
 	// DependsOn is waited for before the first start. It must name other servers, and make no circle.
@@ -54,9 +57,12 @@ type Server struct {
 	Health *HealthCheck
 }
 
-// Options configure a Supervisor. All fields but Owner, OrphanGrace, OnFailure, RestartLimit, Ports and ReportInterval are needed.
+// Options configure a Supervisor. All fields but Builds, Owner, OrphanGrace, OnFailure, RestartLimit, Ports and ReportInterval are needed.
 type Options struct {
 	Servers []Server
+	Builds  []Build
+	// MaxBuilds is how many builds run at the same time; less than 1 is 1.
+	MaxBuilds int
 	// StopSignal asks a process group to end; GracePeriod later it is killed.
 	StopSignal  syscall.Signal
 	GracePeriod time.Duration
@@ -78,8 +84,17 @@ type Options struct {
 	ReportInterval time.Duration
 	Logger         *zap.Logger
 	// OnFailure is told of a failure of a server (a failed start, an unwanted end), and with nil when it
-	// runs again. Called by the goroutines of the servers.
+	// runs again or is not wanted any more. Called by the goroutines of the servers; it must not call the Supervisor.
 	OnFailure func(server *Source, err error)
+}
+
+// endOf says how the process of a spec is asked to end, and how long that may take.
+func (o *Options) endOf(spec Server) (syscall.Signal, time.Duration) {
+	grace := o.GracePeriod
+	if spec.GracePeriod != nil {
+		grace = *spec.GracePeriod
+	}
+	return cmp.Or(spec.StopSignal, o.StopSignal), grace
 }
 
 // Backoff is the wait before a restart: Initial, doubled with each failure up to Max, and spread by up

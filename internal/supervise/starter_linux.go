@@ -19,14 +19,14 @@ import (
 
 // starter starts processes through a guardian, which it starts with the first one, and again when it was killed.
 type starter struct {
-	options Options
+	options func() *Options
 
 	mu       sync.Mutex
 	closed   bool
 	guardian *guardian.Guardian
 }
 
-func newStarter(options Options) *starter { return &starter{options: options} }
+func newStarter(options func() *Options) *starter { return &starter{options: options} }
 
 // current returns the guardian that starts processes now. Before the first one starts, what a predecessor left is ended.
 func (s *starter) current() (*guardian.Guardian, error) {
@@ -41,11 +41,11 @@ func (s *starter) current() (*guardian.Guardian, error) {
 		default:
 			return s.guardian, nil
 		}
-	} else if s.options.Owner != "" {
-		ended, err := guardian.EndOrphans(s.options.Owner, s.options.StopSignal, s.options.OrphanGrace)
+	} else if s.options().Owner != "" {
+		ended, err := guardian.EndOrphans(s.options().Owner, s.options().StopSignal, s.options().OrphanGrace)
 		s.tell("Ended processes that a predecessor had left: it and the guardian of its processes were killed", ended, err)
 	}
-	g, err := guardian.Start(guardian.Options{Owner: s.options.Owner, Grace: s.options.OrphanGrace, Lost: s.lost})
+	g, err := guardian.Start(guardian.Options{Owner: s.options().Owner, Grace: s.options().OrphanGrace, Lost: s.lost})
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (s *starter) current() (*guardian.Guardian, error) {
 
 // lost is called when the guardian was killed.
 func (s *starter) lost(pid int, ended []guardian.Orphan, err error) {
-	s.options.Logger.Error("The guardian of the servers' processes has ended, and they with it; the restart policy of each server decides what starts again",
+	s.options().Logger.Error("The guardian of the servers' processes has ended, and they with it; the restart policy of each server decides what starts again",
 		zap.Int("guardian", pid))
 	s.tell("Ended processes that outlived the guardian", ended, err)
 }
@@ -68,14 +68,14 @@ func (s *starter) tell(message string, ended []guardian.Orphan, err error) {
 	for _, o := range ended {
 		all = append(all, fmt.Sprintf("%d (%s)", o.PID, o.Name))
 	}
-	s.options.Logger.Warn(message, zap.Strings("processes", all), zap.Error(err))
+	s.options().Logger.Warn(message, zap.Strings("processes", all), zap.Error(err))
 }
 
 func (s *starter) start(c command) (tree, error) {
 	wanted := guardian.Command{
 		Path: c.path, Args: c.args, Dir: c.dir, Env: c.env, Credential: c.account.credential,
 		Umask: c.rights.Umask, OpenFiles: c.rights.OpenFiles, Stdout: c.stdout, Stderr: c.stderr,
-		StopSignal: cmp.Or(c.signal, s.options.StopSignal), Grace: c.grace,
+		StopSignal: cmp.Or(c.signal, s.options().StopSignal), Grace: c.grace,
 	}
 	for {
 		g, err := s.current()

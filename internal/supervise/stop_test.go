@@ -65,7 +65,7 @@ func TestTheWaitForDependentsIsBounded(t *testing.T) {
 	options.GracePeriod = time.Millisecond
 	s := New(options)
 	s.all[0].awaitDependents(nil) // web never ends, because it was never started
-	assert.Equal(t, 2*time.Millisecond, s.stopTime())
+	assert.Equal(t, 2*time.Millisecond, s.opts.Load().stopTime())
 	options.GracePeriod = time.Hour
 	s = New(options)
 	ended := make(chan struct{})

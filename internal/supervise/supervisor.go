@@ -4,7 +4,6 @@
 package supervise
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,20 +19,23 @@ const stuckWait = 2 * time.Second
 
 // Supervisor runs the servers of Options. Safe for concurrent use.
 type Supervisor struct {
-	options     Options
+	opts        atomic.Pointer[Options]
 	outlet      *outlet
 	deployments *deployments
 	starter     *starter // set by Start
 	sampler     sampler
 	ports       ports
-	all         []*server
-	stop        chan struct{}
-	servers     sync.WaitGroup
+	servers     sync.WaitGroup // and builds, while they do something
 	running     atomic.Int64
 	restarts    atomic.Int64
 	streams     [2]streamCounters // stdout, stderr
+	failures    failures
 
 	mu       sync.Mutex
+	all      []*server // never changed in place
+	builds   []*build  // never changed in place
+	waiting  []*build  // in the order in which they will run
+	building int       // builds that run
 	started  bool
 	stopping bool
 	stopped  chan struct{}
@@ -44,20 +46,12 @@ type Supervisor struct {
 func New(options Options) *Supervisor {
 	out := newOutlet(options.BufferBytes)
 	s := &Supervisor{
-		options: options, outlet: out, deployments: newDeployments(out, options.Servers),
-		ports: ports{of: options.Ports},
-		stop:  make(chan struct{}), stopped: make(chan struct{}),
+		outlet: out, deployments: newDeployments(out), ports: ports{of: options.Ports},
+		stopped: make(chan struct{}),
 	}
-	for _, spec := range options.Servers {
-		spec.StopSignal = cmp.Or(spec.StopSignal, options.StopSignal)
-		if spec.GracePeriod == nil {
-			spec.GracePeriod = &options.GracePeriod
-		}
-		s.all = append(s.all, &server{
-			spec: spec, sup: s, queue: out.newQueue(spec.Source),
-			log: options.Logger.With(zap.String("server", spec.Source.Server)),
-		})
-	}
+	s.opts.Store(&options)
+	s.defineServers(options.Servers)
+	s.defineBuilds(options.Builds)
 	return s
 }
 
@@ -67,8 +61,8 @@ func (s *Supervisor) Attach(sink Sink) (func(), error) { return s.outlet.attach(
 // Attached says whether somebody takes the output.
 func (s *Supervisor) Attached() bool { return s.outlet.attached() }
 
-// Start starts all servers, at the same time, and returns at once. It does nothing the second time, and
-// after Stop.
+// Start starts all servers and the builds with OnStart, at the same time, and returns at once. It does nothing the
+// second time, and after Stop.
 func (s *Supervisor) Start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,10 +70,10 @@ func (s *Supervisor) Start() {
 		return
 	}
 	s.started = true
-	s.starter = newStarter(s.options)
+	s.starter = newStarter(s.opts.Load)
+	s.dispatch()
 	for _, server := range s.all {
-		s.servers.Add(1)
-		go server.run()
+		server.ask(false, "", func(*wanted) {})
 	}
 }
 
@@ -96,9 +90,15 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 	}
 	s.stopping = true
 	started := s.started
+	for _, server := range s.all {
+		server.ask(true, whyStops, func(w *wanted) { w.run = false })
+	}
+	for _, build := range s.builds {
+		build.cancel(whyStops)
+	}
 	s.mu.Unlock()
-	close(s.stop)
 	defer close(s.stopped)
+	s.outlet.hold(false)
 	if !started {
 		s.outlet.close()
 		return nil
@@ -108,7 +108,8 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 }
 
 func (s *Supervisor) stopServers(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.stopTime()+killWait+s.options.DrainTimeout)
+	options := s.opts.Load()
+	ctx, cancel := context.WithTimeout(ctx, options.stopTime()+killWait+options.DrainTimeout)
 	defer cancel()
 	ended := make(chan struct{})
 	go func() {
@@ -138,15 +139,43 @@ func (s *Supervisor) stopServers(ctx context.Context) error {
 		}()
 	}
 	if dropped := s.Stats().Dropped; dropped > 0 {
-		s.options.Logger.Warn("Output of the servers was dropped",
+		options.Logger.Warn("Output of the servers was dropped",
 			zap.Int64("records", dropped), zap.Int64("of_which_at_the_end", dropped-before))
 	}
 	return err
 }
 
 func (s *Supervisor) failed(source *Source, err error) {
-	if s.options.OnFailure != nil {
-		s.options.OnFailure(source, err)
+	s.failures.mu.Lock()
+	defer s.failures.mu.Unlock()
+	if err == nil {
+		delete(s.failures.of, source)
+	} else {
+		if s.failures.of == nil {
+			s.failures.of = map[*Source]error{}
+		}
+		s.failures.of[source] = err
+	}
+	if tell := s.opts.Load().OnFailure; tell != nil {
+		tell(source, err)
+	}
+}
+
+// failures are those of the servers that have failed and do not run again.
+type failures struct {
+	mu sync.Mutex
+	of map[*Source]error
+}
+
+// replay tells a new listener.
+func (f *failures) replay(s *Supervisor) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	tell := s.opts.Load().OnFailure
+	for source, err := range f.of {
+		if tell != nil {
+			tell(source, err)
+		}
 	}
 }
 

@@ -106,7 +106,7 @@ func (g *grouping) rollback() {
 	g.ended = g.ended[:0]
 }
 
-// forget drops the state of servers that have ended: if they start again, or another one in their place, it is made anew.
+// forget drops the state of servers and builds that have ended: if they start again, or another one in their place, it is made anew.
 func (g *grouping) forget() {
 	for _, id := range g.ended {
 		if s, ok := g.sources[id]; ok && s.streams[0].Empty() && s.streams[1].Empty() {
@@ -207,7 +207,7 @@ func (g *grouping) entry(s *source, entry *supervise.Entry, now time.Time) {
 			s.streams[i].Flush(g.record)
 		}
 		g.into.records = append(g.into.records, line{Entry: *entry, lines: 1})
-		if e := entry.Event; e != nil && e.Kind == supervise.Lifecycle && e.Exit != nil {
+		if e := entry.Event; e != nil && e.Kind != supervise.Health && e.Exit != nil {
 			g.ended = append(g.ended, g.into.source)
 		}
 		return

@@ -56,3 +56,33 @@ func TestRunningTellsTheAssignedPort(t *testing.T) {
 	logs := recordsOf(supervise.Batch{{Source: &supervise.Source{Server: "web-1"}, Entries: []supervise.Entry{entry}}})
 	assert.EqualValues(t, 4111, flatten([]plog.Logs{logs})[0].record.Attributes().AsRaw()["server.port"])
 }
+
+func TestBuildsAreRecordsOfTheirOwnResource(t *testing.T) {
+	source := &supervise.Source{Project: "shop", Deployment: "shop-web", Build: "b-9", Service: "shop-web", Executable: "npm"}
+	logs := recordsOf(supervise.Batch{{Source: source, Entries: []supervise.Entry{
+		{PID: 7, Line: "compiling", Stream: supervise.Stdout},
+		{PID: 7, Line: "build b-9 has failed: command exited with code 3", Event: &supervise.Event{
+			Kind: supervise.BuildStatus, State: supervise.BuildFailed, Failure: true, Reason: "command exited with code 3",
+			Exit: &supervise.Exit{Code: 3}, Uptime: 2500 * time.Millisecond, Restarts: 1,
+		}},
+	}}})
+	records := flatten([]plog.Logs{logs})
+	resource := map[string]any{
+		"project.id": "shop", "deployment.id": "shop-web", "build.id": "b-9", "service.name": "shop-web",
+		"process.pid": int64(7), "process.executable.name": "npm",
+	}
+	for _, record := range records {
+		assert.Equal(t, resource, record.resource)
+	}
+	// The live tail makes its build:log of the first one, and its build:status of the other.
+	assert.Equal(t, "compiling", records[0].record.Body().Str())
+	assert.Empty(t, records[0].record.EventName())
+	attrs := records[1].record.Attributes().AsRaw()
+	delete(attrs, "log.record.uid")
+	assert.Equal(t, map[string]any{
+		"event.name": "build.status", "build.status": "failed", "build.run": int64(2), "build.duration_s": 2.5,
+		"tailrace.reason": "command exited with code 3", "process.exit.code": int64(3),
+	}, attrs)
+	assert.Equal(t, "build.status", records[1].record.EventName())
+	assert.Equal(t, plog.SeverityNumberError, records[1].record.SeverityNumber())
+}

@@ -56,7 +56,7 @@ func (u *usage) start(_ context.Context, host component.Host) (err error) {
 // over restarts.
 func (u *usage) scrape(context.Context) (pmetric.Metrics, error) {
 	now := pcommon.NewTimestampFromTime(time.Now())
-	for _, server := range u.from.Servers() {
+	for _, server := range u.from.ServerStats() {
 		u.builder.RecordProcessCPUTimeDataPoint(now, server.CPU.Seconds())
 		if server.Running {
 			u.builder.RecordProcessUptimeDataPoint(now, server.Uptime.Seconds())

@@ -42,6 +42,8 @@ type runner struct {
 
 func (r runner) Start(context.Context, component.Host) error { return nil }
 
+func (r runner) ServerStats() []supervise.ServerStats { return r.Servers() }
+
 type testHost struct {
 	extensions map[component.ID]component.Component
 

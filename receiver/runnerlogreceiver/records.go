@@ -33,6 +33,8 @@ const (
 	attrProcesses  = "server.processes"
 	attrThreads    = "server.threads"
 	attrOpenFiles  = "server.open_files"
+	attrRuns       = "build.run"
+	attrDuration   = "build.duration_s"
 	attrExitCode   = "process.exit.code"
 	attrExitSignal = "process.exit.signal"
 )
@@ -72,7 +74,7 @@ func (r *records) build(out output) plog.Logs {
 
 func (r *records) resource(attrs pcommon.Map, source *supervise.Source, pid int) {
 	attrs.EnsureCapacity(8 + len(source.Labels))
-	id := identity.Identity{Project: source.Project, Deployment: source.Deployment, Server: source.Server}
+	id := identity.Identity{Project: source.Project, Deployment: source.Deployment, Server: source.Server, Build: source.Build}
 	id.PutResource(attrs)
 	put(attrs, attrServiceName, source.Service)
 	put(attrs, attrServiceInstance, source.Server)
@@ -135,6 +137,10 @@ func event(to plog.LogRecord, e *supervise.Event) {
 	case supervise.DeploymentStatus:
 		name = identity.EventDeploymentStatus
 		attrs.PutStr(identity.AttrDeploymentStatus, e.State)
+	case supervise.BuildStatus:
+		name = identity.EventBuildStatus
+		attrs.PutStr(identity.AttrBuildStatus, e.State)
+		attrs.PutInt(attrRuns, int64(e.Restarts)+1)
 	}
 	to.SetEventName(name)
 	attrs.PutStr(identity.AttrEventName, name)
@@ -147,7 +153,11 @@ func event(to plog.LogRecord, e *supervise.Event) {
 		attrs.PutInt(attrPort, int64(e.Port))
 	}
 	if e.Uptime > 0 {
-		attrs.PutDouble(identity.AttrUptime, e.Uptime.Seconds())
+		key := identity.AttrUptime
+		if e.Kind == supervise.BuildStatus {
+			key = attrDuration
+		}
+		attrs.PutDouble(key, e.Uptime.Seconds())
 	}
 	if e.Usage != nil {
 		attrs.PutDouble(identity.AttrCPUPercent, e.CPUPercent)
