@@ -38,7 +38,8 @@ func (s Stream) String() string {
 type Source struct {
 	Project    string // empty: unknown
 	Deployment string // empty: unknown
-	Server     string // empty for the status of a deployment
+	Server     string // empty for the status of a deployment and for a build
+	Build      string // empty for servers and the status of a deployment
 	Service    string // service.name, empty for the status of a deployment
 	Executable string // base name of the command, empty for the status of a deployment
 	Labels     []Label
@@ -75,9 +76,11 @@ const (
 	Lifecycle EventKind = iota + 1
 	Health
 	DeploymentStatus
+	BuildStatus
+	OutputDropped
 )
 
-// States of the three kinds of events.
+// States of the four kinds of events.
 const (
 	// Lifecycle of a server. failed: it could not be started, or is given up; exited: it ended by itself;
 	// stopped: it was stopped, or waiting for a restart was ended.
@@ -98,6 +101,14 @@ const (
 	DeploymentRunning = "running"
 	DeploymentStopped = "stopped"
 	DeploymentFailed  = "failed"
+
+	// Phases of a build. The last three are ends.
+	BuildQueued    = "queued"
+	BuildBuilding  = "building"
+	BuildDeploying = "deploying"
+	BuildSucceeded = "succeeded"
+	BuildFailed    = "failed"
+	BuildCancelled = "cancelled"
 )
 
 // Event is a change of state.
@@ -122,6 +133,9 @@ type Event struct {
 	// event before, 100 for one core.
 	Usage      *Usage
 	CPUPercent float64
+	// DroppedLines and DroppedBytes are what is missing in the place of an event of OutputDropped. A line counts by
+	// its last part.
+	DroppedLines, DroppedBytes int64
 }
 
 // Exit says how a process ended.
