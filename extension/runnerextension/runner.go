@@ -29,6 +29,7 @@ var (
 	_ extensioncapabilities.PipelineWatcher = (*runner)(nil)
 	_ supervise.Output                      = (*runner)(nil)
 	_ identity.TokenResolver                = (*runner)(nil)
+	_ identity.TokenRegistry                = (*runner)(nil)
 )
 
 // runner is the extension. Its children run from Ready to NotReady: only then all receivers listen.
@@ -102,6 +103,14 @@ func (r *runner) Attach(sink supervise.Sink) (func(), error) { return r.supervis
 // ResolveToken implements identity.TokenResolver. A token stays valid until the collector ends, because the
 // last spans of a server may come after its end.
 func (r *runner) ResolveToken(token string) (identity.Identity, bool) { return r.tokens.resolve(token) }
+
+// RegisterToken implements identity.TokenRegistry, for processes that `tailctl run` runs.
+func (r *runner) RegisterToken(token string, id identity.Identity) bool {
+	return r.tokens.register(token, id)
+}
+
+// ForgetToken implements identity.TokenRegistry.
+func (r *runner) ForgetToken(token string) { r.tokens.forget(token) }
 
 // health turns failures of servers into the status of the component, when they change.
 type health struct {

@@ -44,7 +44,10 @@ type Config struct {
 	KeepOriginal bool `mapstructure:"keep_original"`
 	// Servers replaces the keys above for single servers, by their id.
 	Servers map[string]ServerConfig `mapstructure:"servers"`
+	// Listen takes the output of processes that others run; nil: not.
+	Listen *ListenConfig `mapstructure:"listen"`
 
+	runnerNamed bool // by the YAML
 	// prevent unkeyed literal initialization
 	_ struct{}
 }

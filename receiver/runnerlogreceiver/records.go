@@ -4,6 +4,8 @@
 package runnerlogreceiver
 
 import (
+	"cmp"
+
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
@@ -35,6 +37,9 @@ const (
 	attrOpenFiles  = "server.open_files"
 	attrExitCode   = "process.exit.code"
 	attrExitSignal = "process.exit.signal"
+
+	attrDroppedLines   = "tailrace.dropped.lines"
+	eventOutputDropped = "tailrace.output.dropped"
 )
 
 // records turns output into pdata. The result belongs to the caller; nothing of it is shared. The same output
@@ -72,10 +77,10 @@ func (r *records) build(out output) plog.Logs {
 
 func (r *records) resource(attrs pcommon.Map, source *supervise.Source, pid int) {
 	attrs.EnsureCapacity(8 + len(source.Labels))
-	id := identity.Identity{Project: source.Project, Deployment: source.Deployment, Server: source.Server}
+	id := identity.Identity{Project: source.Project, Deployment: source.Deployment, Server: source.Server, Build: source.Build}
 	id.PutResource(attrs)
 	put(attrs, attrServiceName, source.Service)
-	put(attrs, attrServiceInstance, source.Server)
+	put(attrs, attrServiceInstance, cmp.Or(source.Server, source.Build))
 	put(attrs, attrHost, r.host)
 	if pid != 0 {
 		attrs.PutInt(attrPID, int64(pid))
@@ -135,6 +140,12 @@ func event(to plog.LogRecord, e *supervise.Event) {
 	case supervise.DeploymentStatus:
 		name = identity.EventDeploymentStatus
 		attrs.PutStr(identity.AttrDeploymentStatus, e.State)
+	case supervise.BuildStatus:
+		name = identity.EventBuildStatus
+		attrs.PutStr(identity.AttrBuildStatus, e.State)
+	case supervise.OutputDropped:
+		name = eventOutputDropped
+		attrs.PutInt(attrDroppedLines, e.DroppedLines)
 	}
 	to.SetEventName(name)
 	attrs.PutStr(identity.AttrEventName, name)
