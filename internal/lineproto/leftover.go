@@ -105,6 +105,7 @@ func flushOne(ctx context.Context, opt ClientOptions, l left) (done bool, err er
 			Name: EventLost, Code: -1, Reason: "tailctl run was killed, and did not see how the command ended",
 		}), seq, seq)
 	}
+	info.Hello.Over = true
 	sending := newSender(s, opt.Dial, info.Hello, opt.Token, opt.Logger)
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})

@@ -86,7 +86,7 @@ func knownEvent(event string) bool {
 	return final(event)
 }
 
-// Hello opens a connection: who runs what. It is the same for all connections of a run but for Token, Acked and PID.
+// Hello opens a connection: who runs what. It is the same for all connections of a run but for Token, Acked, PID and Over.
 type Hello struct {
 	Type    string `json:"type"`
 	Version int    `json:"version"`
@@ -106,6 +106,8 @@ type Hello struct {
 	PID int `json:"pid,omitempty"`
 	// Acked is the highest number that a server acknowledged.
 	Acked uint64 `json:"acked,omitempty"`
+	// Over says that the runner has ended, and only what it left is sent.
+	Over bool `json:"over,omitempty"`
 	// OTLPToken is a secret that the client made, of 32 hex digits: the server lets it stand for the identity of this run
 	// in OTLP requests, if it can. It stays the same when the server is another one, because the command has it already.
 	OTLPToken string `json:"otlp_token,omitempty"`

@@ -250,7 +250,7 @@ func (s *Server) attach(c *conn, h Hello) (*Run, *Error) {
 		run.acked = h.Acked
 		run.taken = max(run.taken, h.Acked)
 	}
-	if run.lost && !run.ended {
+	if run.lost && !run.ended && !h.Over {
 		run.lost = false
 		s.enqueue(run, Item{Kind: KindBack, Time: time.Now()})
 	}
@@ -295,9 +295,8 @@ func (s *Server) push(c *conn, item Item) bool {
 		}
 		if run.lost && item.Event.Name == EventLost {
 			item = Item{Kind: KindGap, Seq: item.Seq, Time: item.Time} // told already; only the number counts
-		} else if final(item.Event.Name) {
-			run.ended = true
 		}
+		run.ended = run.ended || item.Kind == KindGap || final(item.Event.Name)
 	}
 	s.enqueue(run, item)
 	return true

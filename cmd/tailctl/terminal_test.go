@@ -1,0 +1,104 @@
+// Copyright The Tailrace Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package main
+
+import (
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/creack/pty"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// onTerminal starts a command as a shell would: its terminal is a pty, whose output is collected.
+func onTerminal(t *testing.T, cmd *exec.Cmd) (io.ReadWriter, func(rows, cols uint16), *lockedBuffer) {
+	master, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80})
+	require.NoError(t, err)
+	out := &lockedBuffer{}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(out, master)
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = master.Close()
+		<-done
+	})
+	return master, func(rows, cols uint16) {
+		require.NoError(t, pty.Setsize(master, &pty.Winsize{Rows: rows, Cols: cols}))
+	}, out
+}
+
+func TestOnATerminal(t *testing.T) {
+	p, sink := newPlace(t), newSink()
+	p.collector(t, sink, nil)
+	// Each line as the terminal shows it: with CR LF, once.
+	script := `test -t 0 && test -t 1 && test -t 2 && echo three terminals
+stty size <&1
+trap 'echo size $(stty size <&2)' WINCH
+trap 'n=$((n+1)); echo interrupt $n' INT
+echo on stderr >&2
+echo ready; while ! [ "$line" ]; do read -t 0.05 line; done; echo "read $line"; exit 7`
+	cmd := p.tailctl("--server", "web-1", "--", "bash", "-c", script)
+	terminal, resize, out := onTerminal(t, cmd)
+	sees := func(text string) {
+		require.Eventually(t, func() bool { return strings.Contains(out.String(), text) }, wait, tick, "%q in %q", text, out)
+	}
+	sees("three terminals\r\n24 80\r\n")
+	sees("ready\r\n")
+	sees("on stderr\r\n")
+	resize(50, 132)
+	sees("size 50 132\r\n")
+	_, err := terminal.Write([]byte{3}) // Ctrl-C
+	require.NoError(t, err)
+	sees("interrupt 1\r\n")
+	_, err = terminal.Write([]byte("hello\n"))
+	require.NoError(t, err)
+	sees("read hello\r\n")
+	assert.Equal(t, 7, code(t, cmd.Wait()))
+	assert.NotContains(t, out.String(), "interrupt 2", "Ctrl-C came twice")
+	assert.NotContains(t, out.String(), "\r\r")
+	require.Eventually(t, sink.hasEnded, wait, tick)
+	assert.Equal(t, []string{"on stderr"}, sink.lines("stderr"))
+	assert.Contains(t, sink.lines("stdout"), "three terminals")
+}
+
+func TestOnlyStderrIsATerminal(t *testing.T) {
+	p := newPlace(t)
+	cmd := p.tailctl("-q", "--", "sh", "-c", `test -t 1 || echo no terminal; test -t 2 && echo a terminal >&2`)
+	var stdout lockedBuffer
+	cmd.Stdout = &stdout
+	_, _, out := onTerminal(t, cmd)
+	require.NoError(t, cmd.Wait())
+	require.Eventually(t, func() bool { return strings.Contains(out.String(), "a terminal\r\n") }, wait, tick)
+	assert.Equal(t, "no terminal\n", stdout.String())
+}
+
+// Ctrl-Z stops both, and both go on: the shell sees its job stop.
+func TestCtrlZ(t *testing.T) {
+	p := newPlace(t)
+	script := `set -m; "$0" "$@" & fg %1 >/dev/null; echo "job status $?"; sleep 0.1; fg %1 >/dev/null; echo "end $?"`
+	tailctl := p.tailctl("-q", "--", "bash", "-c", `echo ready; read line; echo "read $line"; exit 5`)
+	cmd := exec.Command("bash", append([]string{"-c", script}, tailctl.Args...)...)
+	cmd.Env = tailctl.Env
+	terminal, _, out := onTerminal(t, cmd)
+	sees := func(text string) {
+		require.Eventually(t, func() bool { return strings.Contains(out.String(), text) }, wait, tick, "%q in %q", text, out)
+	}
+	sees("ready\r\n")
+	_, err := terminal.Write([]byte{26})
+	require.NoError(t, err)
+	sees("job status 148\r\n") // 128 + SIGTSTP
+	_, err = terminal.Write([]byte("again\n"))
+	require.NoError(t, err)
+	sees("read again\r\n")
+	sees("end 5\r\n")
+}
