@@ -1,7 +1,7 @@
 // Copyright The Tailrace Authors
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build unix
+//go:build linux
 
 package main
 
@@ -38,13 +38,19 @@ const (
 	tick = 10 * time.Millisecond
 )
 
-// The test binary is tailctl itself where this is set.
-const asTailctl = "TAILCTL_TEST_IS_TAILCTL"
+// The test binary is tailctl itself, or a program that it runs, where one of these is set.
+const (
+	asTailctl = "TAILCTL_TEST_IS_TAILCTL"
+	asProgram = "TAILCTL_TEST_IS_PROGRAM"
+)
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asTailctl) != "" {
 		_ = os.Unsetenv(asTailctl) // the command is not tailctl
 		main()
+	}
+	if os.Getenv(asProgram) != "" {
+		program()
 	}
 	os.Exit(m.Run())
 }
@@ -145,7 +151,9 @@ func (s *sink) states(event, attribute string) []string {
 	return out
 }
 
-func (s *sink) lifecycle() []string { return s.states(identity.EventServerLifecycle, identity.AttrLifecycleState) }
+func (s *sink) lifecycle() []string {
+	return s.states(identity.EventServerLifecycle, identity.AttrLifecycleState)
+}
 
 func (s *sink) hasEnded() bool {
 	for _, state := range s.lifecycle() {
@@ -332,7 +340,9 @@ func TestEventsOfAServer(t *testing.T) {
 	require.Eventually(t, sink.hasEnded, wait, tick)
 	assert.Equal(t, []string{"starting", "running", "exited"}, sink.lifecycle())
 	assert.Equal(t, []string{"starting", "healthy", "unhealthy"}, sink.states(identity.EventServerHealth, identity.AttrHealthStatus))
-	require.Eventually(t, func() bool { return len(sink.states(identity.EventDeploymentStatus, identity.AttrDeploymentStatus)) == 2 }, wait, tick)
+	require.Eventually(t, func() bool {
+		return len(sink.states(identity.EventDeploymentStatus, identity.AttrDeploymentStatus)) == 2
+	}, wait, tick)
 	assert.Equal(t, []string{"running", "failed"}, sink.states(identity.EventDeploymentStatus, identity.AttrDeploymentStatus))
 	for _, r := range sink.all() {
 		if r.stream == "" {

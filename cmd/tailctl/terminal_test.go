@@ -6,9 +6,14 @@
 package main
 
 import (
+	"bufio"
+	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/creack/pty"
@@ -37,26 +42,56 @@ func onTerminal(t *testing.T, cmd *exec.Cmd) (io.ReadWriter, func(rows, cols uin
 	}, out
 }
 
+// program is what the test runs on a terminal: it tells what it sees, and ends with the first line that it reads.
+func program() {
+	signals := make(chan os.Signal, 10)
+	signal.Notify(signals, syscall.SIGWINCH, syscall.SIGINT)
+	if isTerminal(os.Stdin) && isTerminal(os.Stdout) && isTerminal(os.Stderr) {
+		fmt.Println("three terminals")
+	}
+	size := func() {
+		rows, cols, err := pty.Getsize(os.Stdout)
+		fmt.Println("size", rows, cols, err)
+	}
+	size()
+	fmt.Fprintln(os.Stderr, "on stderr")
+	fmt.Println("ready")
+	lines := make(chan string)
+	go func() {
+		in := bufio.NewScanner(os.Stdin)
+		in.Scan()
+		lines <- in.Text()
+	}()
+	interrupts := 0
+	for {
+		select {
+		case s := <-signals:
+			if s == syscall.SIGWINCH {
+				size()
+				continue
+			}
+			interrupts++
+			fmt.Println("interrupt", interrupts)
+		case line := <-lines:
+			fmt.Println("read", line)
+			os.Exit(7)
+		}
+	}
+}
+
 func TestOnATerminal(t *testing.T) {
 	p, sink := newPlace(t), newSink()
 	p.collector(t, sink, nil)
-	// Each line as the terminal shows it: with CR LF, once.
-	script := `test -t 0 && test -t 1 && test -t 2 && echo three terminals
-stty size <&1
-trap 'echo size $(stty size <&2)' WINCH
-trap 'n=$((n+1)); echo interrupt $n' INT
-echo on stderr >&2
-echo ready; while ! [ "$line" ]; do read -t 0.05 line; done; echo "read $line"; exit 7`
-	cmd := p.tailctl("--server", "web-1", "--", "bash", "-c", script)
+	cmd := p.tailctl("--server", "web-1", "--", "env", asProgram+"=1", os.Args[0])
 	terminal, resize, out := onTerminal(t, cmd)
 	sees := func(text string) {
 		require.Eventually(t, func() bool { return strings.Contains(out.String(), text) }, wait, tick, "%q in %q", text, out)
 	}
-	sees("three terminals\r\n24 80\r\n")
+	sees("three terminals\r\nsize 24 80 <nil>\r\n")
 	sees("ready\r\n")
 	sees("on stderr\r\n")
 	resize(50, 132)
-	sees("size 50 132\r\n")
+	sees("size 50 132 <nil>\r\n")
 	_, err := terminal.Write([]byte{3}) // Ctrl-C
 	require.NoError(t, err)
 	sees("interrupt 1\r\n")
