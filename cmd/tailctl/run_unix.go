@@ -55,19 +55,20 @@ func runCommand(f *runFlags, opt lineproto.ClientOptions, args []string) error {
 		cancel()
 		env = childEnv(env, opt.Hello, otlp)
 	}
-	phase := lineproto.EventStarting
-	if f.build != "" {
-		phase = lineproto.EventBuilding
+	runs := lineproto.EventBuilding
+	if f.build == "" {
+		runs = lineproto.EventRunning
+		client.Event(lineproto.Event{Name: lineproto.EventStarting})
 	}
-	client.Event(lineproto.Event{Name: phase})
-	c, err := startChild(path, args, env, client, f.group)
+	c, err := startChild(path, args, env, f.group)
 	if err != nil {
 		client.Event(lineproto.Event{Name: lineproto.EventFailed, Reason: err.Error()})
 		f.finish(client, signals)
 		return cannotStart(args[0], err)
 	}
-	if f.build == "" {
-		client.Event(lineproto.Event{Name: lineproto.EventRunning, PID: c.pid})
+	client.Event(lineproto.Event{Name: runs, PID: c.pid}) // before its first line
+	for _, o := range c.outputs {
+		go o.copy(client)
 	}
 	ended := make(chan struct{})
 	go c.forwardSignals(signals, ended)
@@ -133,7 +134,6 @@ type child struct {
 	target   int // of signals: the pid, or minus the group
 	terminal *terminal
 	shared   bool // it is in our process group
-	client   *lineproto.Client
 	started  time.Time
 	outputs  []*output
 
@@ -155,8 +155,9 @@ type output struct {
 
 // startChild starts the command in our process group where it may use the terminal, so that the terminal treats both as
 // one job (Ctrl-C and Ctrl-Z reach it as without us), else in a group of its own, so that who signals our group reaches it once.
-func startChild(path string, args, env []string, client *lineproto.Client, group bool) (*child, error) {
-	c := &child{client: client, terminal: openTerminal()}
+// Its output is not read yet.
+func startChild(path string, args, env []string, group bool) (*child, error) {
+	c := &child{terminal: openTerminal()}
 	c.shared = c.terminal != nil && (isTerminal(os.Stdout) || isTerminal(os.Stderr) || isTerminal(os.Stdin) && c.terminal.foreground())
 	files := []*os.File{os.Stdin, nil, nil}
 	closeAll := func(of []*os.File) {
@@ -192,9 +193,6 @@ func startChild(path string, args, env []string, client *lineproto.Client, group
 	c.target = c.pid
 	if group && !c.shared {
 		c.target = -c.pid
-	}
-	for _, o := range c.outputs {
-		go o.copy(client)
 	}
 	return c, nil
 }
