@@ -164,29 +164,6 @@ func (s *sink) hasEnded() bool {
 	return false
 }
 
-// registry stands for the runner extension.
-type registry struct {
-	component.StartFunc
-	component.ShutdownFunc
-	mu     sync.Mutex
-	tokens map[string]identity.Identity
-}
-
-func (*registry) Attach(any) (func(), error) { return func() {}, nil }
-
-func (r *registry) RegisterToken(token string, id identity.Identity) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.tokens[token] = id
-	return true
-}
-
-func (r *registry) ForgetToken(token string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.tokens, token)
-}
-
 type host map[component.ID]component.Component
 
 func (h host) GetExtensions() map[component.ID]component.Component { return h }

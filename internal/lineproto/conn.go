@@ -32,7 +32,6 @@ type conn struct {
 	run       *Run          // set by the reading goroutine, under s.mu, once
 	pokes     chan struct{} // for write: something to send
 	over      chan struct{} // the reading has ended
-	closeOnce sync.Once
 
 	mu      sync.Mutex
 	replies []*Error
