@@ -44,6 +44,7 @@ type spool struct {
 	err    error    // why files can't be written, the last time
 	more   chan struct{}
 	closed bool
+	nextID int
 }
 
 // segment is a file, or memory, with messages.
@@ -81,7 +82,8 @@ func openSpool(dir string) (*spool, error) {
 		return nil, err
 	}
 	for _, name := range names {
-		seg := &segment{id: len(s.segs)}
+		seg := &segment{id: s.nextID}
+		s.nextID++
 		if seg.file, err = os.OpenFile(name, os.O_RDWR, 0); err == nil {
 			err = seg.scan()
 		}
@@ -194,12 +196,11 @@ func (s *spool) current(n int64) *segment {
 }
 
 func (s *spool) add(file *os.File) *segment {
-	seg := &segment{file: file}
-	if len(s.segs) > 0 {
-		seg.id = s.segs[len(s.segs)-1].id + 1
-		if file == nil && s.segs[len(s.segs)-1].size == 0 {
-			s.dropAt(len(s.segs) - 1)
-		}
+	// Never the id of another one, also when that is gone: cursors point to it.
+	seg := &segment{file: file, id: s.nextID}
+	s.nextID++
+	if last := len(s.segs) - 1; last >= 0 && file == nil && s.segs[last].size == 0 {
+		s.dropAt(last)
 	}
 	s.segs = append(s.segs, seg)
 	return seg
