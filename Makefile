@@ -17,7 +17,7 @@ help: ## List the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' | { if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi; }
 
 .PHONY: build
-build: $(BUILD)/tailrace $(BUILD)/tailrace-clickhouse $(BUILD)/tailrace-up ## Build the collector (ocb) and its helpers into _build/
+build: $(BUILD)/tailrace $(BUILD)/tailrace-clickhouse $(BUILD)/tailrace-up $(BUILD)/tailctl ## Build the collector (ocb) and its helpers into _build/
 
 # ocb writes the sources when the manifest or the module changed; Go's own cache makes the rest incremental.
 $(BUILD)/src/main.go: builder-config.yaml go.mod internal/tools/go.mod
@@ -35,6 +35,9 @@ $(BUILD)/tailrace-clickhouse: $(wildcard cmd/tailrace-clickhouse/*.go) go.mod
 
 $(BUILD)/tailrace-up: $(wildcard cmd/tailrace-up/*.go) go.mod
 	@CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o $@ ./cmd/tailrace-up
+
+$(BUILD)/tailctl: $(GO_FILES) go.mod
+	@CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o $@ ./cmd/tailctl
 
 .PHONY: clickhouse
 clickhouse: $(BUILD)/libchdb.so $(BUILD)/tailrace-clickhouse ## Fetch the embedded ClickHouse once (npm), into a git-ignored folder

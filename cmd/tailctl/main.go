@@ -5,17 +5,51 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"runtime"
 
 	"github.com/spf13/cobra"
 )
 
 func main() {
-	root := &cobra.Command{Use: "tailctl", Short: "The companion command line of Tailrace", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(newServersCommand(), newBuildsCommand())
-	if err := root.Execute(); err != nil {
-		fmt.Fprintln(os.Stderr, "tailctl:", err)
-		os.Exit(exitCode(err))
+	// The kernel kills what `tailctl run` runs when the thread ends that started it: this one never does before the process.
+	runtime.LockOSThread()
+	os.Exit(execute(newRootCommand()))
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tailctl",
+		Short: "The companion of Tailrace",
+		// What went wrong is not about the usage, mostly; execute says it.
+		SilenceUsage: true, SilenceErrors: true,
 	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(
+		newRunCommand(),
+		newServersCommand(),
+		newBuildsCommand(),
+	)
+	return root
+}
+
+// exitError ends the program with a code of its own; nothing is printed for it.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// execute returns the exit code.
+func execute(root *cobra.Command) int {
+	err := root.Execute()
+	var exit exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return int(exit)
+	}
+	fmt.Fprintln(os.Stderr, "tailctl:", err)
+	return exitCode(err)
 }

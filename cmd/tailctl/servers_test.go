@@ -154,7 +154,7 @@ func TestBuildsAreATable(t *testing.T) {
 	assert.Contains(t, lines[2], "command exited with code 3")
 }
 
-func TestExitCodes(t *testing.T) {
+func TestExitCodesOfServers(t *testing.T) {
 	socket := serve(t)
 	for _, test := range []struct {
 		args string

@@ -31,6 +31,7 @@ var (
 	_ supervise.Output                      = (*runner)(nil)
 	_ supervise.Reporter                    = (*runner)(nil)
 	_ identity.TokenResolver                = (*runner)(nil)
+	_ identity.TokenRegistry                = (*runner)(nil)
 )
 
 // runner is the extension. Its children run from Ready to NotReady: only then all receivers listen. When the collector
@@ -148,6 +149,14 @@ func (r *runner) ServerStats() []supervise.ServerStats { return r.supervisor.Ser
 // ResolveToken implements identity.TokenResolver. A token stays valid for some time after its definition was removed, because
 // the last spans of a server may come after its end.
 func (r *runner) ResolveToken(token string) (identity.Identity, bool) { return r.tokens.resolve(token) }
+
+// RegisterToken implements identity.TokenRegistry, for processes that `tailctl run` runs.
+func (r *runner) RegisterToken(token string, id identity.Identity) bool {
+	return r.tokens.register(token, id)
+}
+
+// ForgetToken implements identity.TokenRegistry.
+func (r *runner) ForgetToken(token string) { r.tokens.forget(token) }
 
 // health turns failures of servers into the status of the component, when they change.
 type health struct {

@@ -74,3 +74,21 @@ func (t *tokens) resolve(token string) (identity.Identity, bool) {
 	id, ok := t.byHash[hash]
 	return id, ok
 }
+
+// register lets a token that somebody else made stand for an identity. It reports false when it stands for another one.
+func (t *tokens) register(token string, id identity.Identity) bool {
+	hash := sha256.Sum256([]byte(token))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if known, ok := t.byHash[hash]; ok {
+		return known == id
+	}
+	t.byHash[hash] = id
+	return true
+}
+
+func (t *tokens) forget(token string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.byHash, sha256.Sum256([]byte(token)))
+}

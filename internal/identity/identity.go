@@ -91,6 +91,15 @@ type TokenResolver interface {
 	ResolveToken(token string) (Identity, bool)
 }
 
+// TokenRegistry lets a token stand for an identity, beside those that a TokenResolver made itself. The `runner`
+// extension is one: for processes that it does not run. Implementations are safe for concurrent use.
+type TokenRegistry interface {
+	// RegisterToken reports false when the token stands for another identity already.
+	RegisterToken(token string, id Identity) bool
+	// ForgetToken undoes RegisterToken.
+	ForgetToken(token string)
+}
+
 func str(attrs pcommon.Map, key string) string {
 	v, ok := attrs.Get(key)
 	if !ok {

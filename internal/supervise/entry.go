@@ -77,6 +77,7 @@ const (
 	Health
 	DeploymentStatus
 	BuildStatus
+	OutputDropped
 )
 
 // States of the four kinds of events.
@@ -135,6 +136,9 @@ type Event struct {
 	// event before, 100 for one core.
 	Usage      *Usage
 	CPUPercent float64
+	// DroppedLines and DroppedBytes are what is missing in the place of an event of OutputDropped. A line counts by
+	// its last part.
+	DroppedLines, DroppedBytes int64
 }
 
 // Exit says how a process ended.

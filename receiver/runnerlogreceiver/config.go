@@ -50,7 +50,10 @@ type Config struct {
 	scraperhelper.ControllerConfig `mapstructure:",squash"`
 	// MetricsBuilderConfig switches single metrics off.
 	metadata.MetricsBuilderConfig `mapstructure:",squash"`
+	// Listen takes the output of processes that others run; nil: not.
+	Listen *ListenConfig `mapstructure:"listen"`
 
+	runnerNamed bool // by the YAML
 	// prevent unkeyed literal initialization
 	_ struct{}
 }

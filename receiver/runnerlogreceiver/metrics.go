@@ -36,7 +36,7 @@ type usage struct {
 	cfg     *Config
 	records records // for the resource
 	builder *metadata.MetricsBuilder
-	from    supervise.Reporter // set by start
+	from    supervise.Reporter // set by start; nil: there is no runner
 }
 
 func newUsage(set receiver.Settings, cfg *Config) *usage {
@@ -48,6 +48,9 @@ func newUsage(set receiver.Settings, cfg *Config) *usage {
 }
 
 func (u *usage) start(_ context.Context, host component.Host) (err error) {
+	if u.cfg.onlyListens(host) {
+		return nil
+	}
 	u.from, err = runnerOf[supervise.Reporter](host, u.cfg.Runner)
 	return err
 }
@@ -55,6 +58,9 @@ func (u *usage) start(_ context.Context, host component.Host) (err error) {
 // scrape makes a resource for each server: that of its lines, but without the process, so that a series goes on
 // over restarts.
 func (u *usage) scrape(context.Context) (pmetric.Metrics, error) {
+	if u.from == nil {
+		return u.builder.Emit(), nil
+	}
 	now := pcommon.NewTimestampFromTime(time.Now())
 	for _, server := range u.from.ServerStats() {
 		u.builder.RecordProcessCPUTimeDataPoint(now, server.CPU.Seconds())

@@ -52,6 +52,8 @@ type runnerLog struct {
 	mu       sync.Mutex // only one output is offered at a time, in the order of its lines
 	grouping *grouping
 	records  records
+
+	listen *listener // nil without listen
 }
 
 var _ supervise.Sink = (*runnerLog)(nil)
@@ -78,6 +80,25 @@ func newRunnerLog(set receiver.Settings, cfg *Config, next consumer.Logs) (*runn
 // Start attaches to the runner; its servers start later, when all pipelines are ready.
 func (r *runnerLog) Start(_ context.Context, host component.Host) error {
 	r.host = host
+	if err := r.attach(host); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	r.ended = make(chan struct{})
+	go r.flush(ctx)
+	if r.cfg.Listen != nil {
+		return r.startListening(host)
+	}
+	return nil
+}
+
+// attach begins to read a runner.
+func (r *runnerLog) attach(host component.Host) error {
+	r.detach = func() {}
+	if r.cfg.onlyListens(host) {
+		return nil
+	}
 	output, err := runnerOf[supervise.Output](host, r.cfg.Runner)
 	if err != nil {
 		return err
@@ -87,10 +108,6 @@ func (r *runnerLog) Start(_ context.Context, host component.Host) error {
 		return fmt.Errorf("runner: %q can't be read: %w", r.cfg.Runner, err)
 	}
 	r.detach = detach
-	ctx, stop := context.WithCancel(context.Background())
-	r.stop = stop
-	r.ended = make(chan struct{})
-	go r.flush(ctx)
 	return nil
 }
 
@@ -114,9 +131,11 @@ func (r *runnerLog) Shutdown(ctx context.Context) error {
 	if r.stop != nil {
 		r.stop()
 		r.detach()
+		r.listen.stop()
 		<-r.ended
 		r.stop = nil
 		r.flushAll(ctx)
+		r.listen.close()
 	}
 	r.telemetry.Shutdown()
 	return nil
@@ -153,6 +172,7 @@ func (r *runnerLog) flushDue(ctx context.Context) time.Duration {
 		return 0
 	}
 	r.grouping.reuse(out)
+	r.listen.settle(r.grouping)
 	return wait
 }
 
@@ -168,7 +188,9 @@ func (r *runnerLog) flushAll(ctx context.Context) {
 	}
 	if err := r.deliver(ctx, out); err != nil {
 		r.drop(ctx, out, err)
+		return // what others sent is not acknowledged, and comes again
 	}
+	r.listen.settle(r.grouping)
 }
 
 // Deliver implements supervise.Sink. It waits as long as the pipeline refuses for now; that it does not

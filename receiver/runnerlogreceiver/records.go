@@ -4,6 +4,7 @@
 package runnerlogreceiver
 
 import (
+
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
@@ -37,6 +38,9 @@ const (
 	attrDuration   = "build.duration_s"
 	attrExitCode   = "process.exit.code"
 	attrExitSignal = "process.exit.signal"
+
+	attrDroppedLines   = "tailrace.dropped.lines"
+	eventOutputDropped = "tailrace.output.dropped"
 )
 
 // records turns output into pdata. The result belongs to the caller; nothing of it is shared. The same output
@@ -141,6 +145,9 @@ func event(to plog.LogRecord, e *supervise.Event) {
 		name = identity.EventBuildStatus
 		attrs.PutStr(identity.AttrBuildStatus, e.State)
 		attrs.PutInt(attrRuns, int64(e.Restarts)+1)
+	case supervise.OutputDropped:
+		name = eventOutputDropped
+		attrs.PutInt(attrDroppedLines, e.DroppedLines)
 	}
 	to.SetEventName(name)
 	attrs.PutStr(identity.AttrEventName, name)

@@ -23,11 +23,13 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter            metric.Meter
-	mu               sync.Mutex
-	registrations    []metric.Registration
-	RunnerLogDropped metric.Int64Counter
-	RunnerLogRetries metric.Int64Counter
+	meter                  metric.Meter
+	mu                     sync.Mutex
+	registrations          []metric.Registration
+	RunnerLogDropped       metric.Int64Counter
+	RunnerLogListenErrors  metric.Int64Counter
+	RunnerLogListenMissing metric.Int64Counter
+	RunnerLogRetries       metric.Int64Counter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -63,6 +65,18 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_runner_log_dropped",
 		metric.WithDescription("Records given up because the pipeline refused them for good (a permanent error). [Development]"),
 		metric.WithUnit("{record}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.RunnerLogListenErrors, err = builder.meter.Int64Counter(
+		"otelcol_runner_log_listen_errors",
+		metric.WithDescription("Connections and messages of other runners that were refused, by code. [Development]"),
+		metric.WithUnit("{error}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.RunnerLogListenMissing, err = builder.meter.Int64Counter(
+		"otelcol_runner_log_listen_missing",
+		metric.WithDescription("Lines that other runners lost before they could send them, and messages of theirs that could not be read. [Development]"),
+		metric.WithUnit("{line}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.RunnerLogRetries, err = builder.meter.Int64Counter(

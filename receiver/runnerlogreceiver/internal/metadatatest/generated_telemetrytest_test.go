@@ -20,8 +20,16 @@ func TestSetupTelemetry(t *testing.T) {
 	require.NoError(t, err)
 	defer tb.Shutdown()
 	tb.RunnerLogDropped.Add(context.Background(), 1)
+	tb.RunnerLogListenErrors.Add(context.Background(), 1)
+	tb.RunnerLogListenMissing.Add(context.Background(), 1)
 	tb.RunnerLogRetries.Add(context.Background(), 1)
 	AssertEqualRunnerLogDropped(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualRunnerLogListenErrors(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualRunnerLogListenMissing(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualRunnerLogRetries(t, testTel,
