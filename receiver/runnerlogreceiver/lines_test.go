@@ -180,6 +180,9 @@ func texts(out output) []string {
 		for _, r := range p.records {
 			all = append(all, r.Line)
 		}
+		for _, e := range p.entries {
+			all = append(all, e.Line)
+		}
 	}
 	return all
 }
@@ -336,7 +339,7 @@ func BenchmarkLines(b *testing.B) {
 			}
 			batch := batchOf(in...)
 			g := newGrouping(createDefaultConfig().(*Config).of)
-			r := records{host: "host", scope: "scope"}
+			r := records{host: "host", scopeName: "scope"}
 			b.SetBytes(int64(1000 * len(text)))
 			b.ReportAllocs()
 			for b.Loop() {

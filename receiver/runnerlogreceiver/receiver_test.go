@@ -363,7 +363,7 @@ func BenchmarkRecords(b *testing.B) {
 		entries[i] = supervise.Entry{Time: time.Now(), PID: 7, Stream: supervise.Stdout, Line: strings.Repeat("x", 100)}
 	}
 	batch := newGrouping(createDefaultConfig().(*Config).of).take(supervise.Batch{{Source: source, Entries: entries}}, time.Now())
-	r := records{host: "host", scope: "scope"}
+	r := records{host: "host", scopeName: "scope"}
 	b.SetBytes(100 * 1000)
 	b.ReportAllocs()
 	var last pcommon.Value
