@@ -282,6 +282,26 @@ func (g *grouping) add(group logline.Group[supervise.Entry]) {
 			record.Repaired = record.Repaired || group.Lines[i].With.Repaired
 		}
 		record.Line = text.String()
+		record.Raw = ""
+		if record.Repaired {
+			record.Raw = raw(group.Lines)
+		}
 	}
 	g.into.records = append(g.into.records, record)
+}
+
+// raw joins lines as they were read.
+func raw(lines []logline.Item[supervise.Entry]) string {
+	var text strings.Builder
+	for i := range lines {
+		if i > 0 {
+			text.WriteByte('\n')
+		}
+		if entry := &lines[i].With; entry.Repaired {
+			text.WriteString(entry.Raw)
+		} else {
+			text.WriteString(entry.Line)
+		}
+	}
+	return text.String()
 }

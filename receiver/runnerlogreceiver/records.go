@@ -27,6 +27,7 @@ const (
 	attrPart      = "tailrace.line.part"
 	attrLastPart  = "tailrace.line.last_part"
 	attrRepaired  = "tailrace.line.repaired"
+	attrBytes     = "tailrace.line.bytes"
 	attrLines     = "tailrace.line.count"
 	attrContinued = "tailrace.line.continued"
 
@@ -146,6 +147,9 @@ func (r *records) record(to plog.LogRecord, from *line, how settings) {
 	}
 	if from.Repaired {
 		attrs.PutBool(attrRepaired, true)
+		if from.Raw != "" {
+			attrs.PutEmptyBytes(attrBytes).FromRaw([]byte(from.Raw))
+		}
 	}
 	if from.lines > 1 {
 		attrs.PutInt(attrLines, int64(from.lines))
