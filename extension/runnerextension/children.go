@@ -40,6 +40,8 @@ func children(cfg *Config, environ []string, tokens *tokens) []supervise.Server 
 			DependsOn: s.dependencies(),
 			Restart:   cmp.Or(s.Restart, supervise.RestartOnFailure),
 			Health:    s.Health.check(s.port()),
+
+			DropOldest: cmp.Or(s.OnOverflow, cfg.OnOverflow) == overflowDropOldest,
 		})
 	}
 	return servers

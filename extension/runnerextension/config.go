@@ -35,7 +35,9 @@ type Config struct {
 	DrainTimeout time.Duration `mapstructure:"drain_timeout"`
 	MaxLineBytes int           `mapstructure:"max_line_bytes"`
 	// BufferBytes bounds the output of one server that waits for runner_log.
-	BufferBytes    int                `mapstructure:"buffer_bytes"`
+	BufferBytes int `mapstructure:"buffer_bytes"`
+	// OnOverflow says what happens when BufferBytes of a server are full: block or drop_oldest.
+	OnOverflow     string             `mapstructure:"on_overflow"`
 	RestartBackoff BackoffConfig      `mapstructure:"restart_backoff"`
 	RestartLimit   RestartLimitConfig `mapstructure:"restart_limit"`
 	// Ports is where servers with AssignPort get theirs from.
@@ -43,6 +45,19 @@ type Config struct {
 	// HealthReportInterval is the time between two events that repeat the health of a server with what it uses; 0: never.
 	HealthReportInterval time.Duration  `mapstructure:"health_report_interval"`
 	Servers              []ServerConfig `mapstructure:"servers"`
+}
+
+// Values of OnOverflow.
+const (
+	overflowBlock      = "block"
+	overflowDropOldest = "drop_oldest"
+)
+
+func validateOverflow(key, value string) error {
+	if value == overflowBlock || value == overflowDropOldest {
+		return nil
+	}
+	return fmt.Errorf("%s: must be %s (the server waits) or %s, not %q", key, overflowBlock, overflowDropOldest, value)
 }
 
 // BackoffConfig is the wait before a restart.
@@ -72,6 +87,8 @@ type ServerConfig struct {
 	Group  string       `mapstructure:"group"`
 	Umask  string       `mapstructure:"umask"`
 	Limits LimitsConfig `mapstructure:"limits"`
+	// OnOverflow is that of the runner when empty.
+	OnOverflow string `mapstructure:"on_overflow"`
 	// Labels become attributes of the resource.
 	Labels    map[string]string  `mapstructure:"labels"`
 	DependsOn []DependencyConfig `mapstructure:"depends_on"`
@@ -116,6 +133,7 @@ func (c *Config) Validate() error {
 	if c.BufferBytes < 1 {
 		errs = append(errs, fmt.Errorf("buffer_bytes: must be at least 1, not %d", c.BufferBytes))
 	}
+	errs = append(errs, validateOverflow("on_overflow", c.OnOverflow))
 	seen := map[string]int{}
 	for i := range c.Servers {
 		s := &c.Servers[i]
@@ -153,6 +171,9 @@ func (s *ServerConfig) validate(key string) []error {
 		errs = append(errs, fmt.Errorf("%s: no value may contain a NUL byte", key))
 	}
 	errs = append(errs, s.validateRights(key)...)
+	if s.OnOverflow != "" {
+		errs = append(errs, validateOverflow(key+".on_overflow", s.OnOverflow))
+	}
 	errs = append(errs, validateLabels(key, s.Labels)...)
 	switch s.Restart {
 	case "", supervise.RestartNever, supervise.RestartOnFailure, supervise.RestartAlways:

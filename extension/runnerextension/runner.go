@@ -99,6 +99,9 @@ func (r *runner) Shutdown(ctx context.Context) error {
 // Attach implements supervise.Output.
 func (r *runner) Attach(sink supervise.Sink) (func(), error) { return r.supervisor.Attach(sink) }
 
+// ServerIDs returns the ids of all servers: a runner_log checks its own by them.
+func (r *runner) ServerIDs() []string { return r.supervisor.ServerIDs() }
+
 // ResolveToken implements identity.TokenResolver. A token stays valid until the collector ends, because the
 // last spans of a server may come after its end.
 func (r *runner) ResolveToken(token string) (identity.Identity, bool) { return r.tokens.resolve(token) }

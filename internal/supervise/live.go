@@ -77,6 +77,8 @@ type ServerStats struct {
 	CPU time.Duration
 	// Usage is nil when no process runs and where it can't be known.
 	Usage *Usage
+	// Dropped counts the records of the server that were not kept.
+	Dropped int64
 }
 
 // Servers tells about all servers, in the order of Options. It may be called at any time.
@@ -88,11 +90,20 @@ func (s *Supervisor) Servers() []ServerStats {
 	return all
 }
 
+// ServerIDs returns the ids of all servers, in the order of Options.
+func (s *Supervisor) ServerIDs() []string {
+	ids := make([]string, len(s.all))
+	for i, server := range s.all {
+		ids[i] = server.spec.Source.Server
+	}
+	return ids
+}
+
 func (s *server) stats() ServerStats {
 	l := &s.live
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	stats := ServerStats{Source: s.spec.Source, Health: l.health, CPU: l.cpu + l.highest}
+	stats := ServerStats{Source: s.spec.Source, Health: l.health, CPU: l.cpu + l.highest, Dropped: s.sup.outlet.droppedOf(s.queue)}
 	if l.pid == 0 {
 		return stats
 	}

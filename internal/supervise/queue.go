@@ -46,6 +46,20 @@ func (o *outlet) newQueue(source *Source) *queue {
 	return &queue{source: source, space: sync.NewCond(&o.mu)}
 }
 
+// serverQueue is the queue of a server.
+func (o *outlet) serverQueue(spec Server) *queue {
+	q := o.newQueue(spec.Source)
+	q.dropOldest = spec.DropOldest
+	return q
+}
+
+// droppedOf counts what of a queue was dropped.
+func (o *outlet) droppedOf(q *queue) int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return q.dropped
+}
+
 // append adds entries that count size bytes, and returns an empty slice.
 func (q *queue) append(entries []Entry, size int) (empty []Entry) {
 	q.bytes += size

@@ -49,7 +49,7 @@ func New(options Options) *Supervisor {
 	}
 	for _, spec := range options.Servers {
 		s.all = append(s.all, &server{
-			spec: spec, sup: s, queue: out.newQueue(spec.Source),
+			spec: spec, sup: s, queue: out.serverQueue(spec),
 			log: options.Logger.With(zap.String("server", spec.Source.Server)),
 		})
 	}

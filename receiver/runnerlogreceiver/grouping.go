@@ -33,6 +33,8 @@ type line struct {
 	severity logline.Severity
 	// cut says that a trace goes on in the next record of the stream.
 	cut bool
+	// printed is what a single line was before all but its last state was cut off, empty where nothing was.
+	printed string
 }
 
 func (o output) Len() int {
@@ -231,13 +233,10 @@ func (g *grouping) entry(s *source, entry *supervise.Entry, now time.Time) {
 		return
 	}
 	of := &s.streams[entry.Stream-supervise.Stdout]
-	text := entry.Line
-	if s.settings.stripANSI {
-		text = logline.StripANSI(text)
-	}
+	text, printed := s.settings.text(entry.Line)
 	if entry.Part > 0 {
 		of.Flush(g.record)
-		record := line{Entry: *entry, lines: 1}
+		record := line{Entry: *entry, lines: 1, printed: printed}
 		record.Line = text
 		g.into.records = append(g.into.records, record)
 		return
@@ -267,7 +266,9 @@ func (g *grouping) add(group logline.Group[supervise.Entry]) {
 	first := &group.Lines[0]
 	record := line{Entry: first.With, lines: len(group.Lines), severity: group.Severity, cut: group.Cut}
 	record.Line = first.Line
-	if len(group.Lines) > 1 {
+	if len(group.Lines) == 1 {
+		_, record.printed = g.into.settings.text(first.With.Line)
+	} else {
 		size := 0
 		for i := range group.Lines {
 			size += len(group.Lines[i].Line) + 1

@@ -86,6 +86,12 @@ func (r *runnerLog) Start(_ context.Context, host component.Host) error {
 	if !ok {
 		return fmt.Errorf("runner: the extension %q runs no servers: name an extension of the type runner", r.cfg.Runner)
 	}
+	if known, ok := extension.(interface{ ServerIDs() []string }); ok {
+		for _, id := range r.cfg.unknown(known.ServerIDs()) {
+			r.logger.Warn(fmt.Sprintf("servers::%s: the runner %q has no server with this id, so these keys mean nothing; "+
+				"write the id as it is under servers of the runner", id, r.cfg.Runner), zap.Strings("ids", known.ServerIDs()))
+		}
+	}
 	detach, err := output.Attach(r)
 	if err != nil {
 		return fmt.Errorf("runner: %q can't be read: %w", r.cfg.Runner, err)

@@ -183,7 +183,7 @@ func TestLinesAndEventsBecomeRecords(t *testing.T) {
 		attrs map[string]any
 	}{
 		{"out", map[string]any{"log.iostream": "stdout"}},
-		{"bad \uFFFD", map[string]any{"log.iostream": "stderr", "tailrace.line.repaired": true}},
+		{"bad \uFFFD", map[string]any{"log.iostream": "stderr", "tailrace.line.repaired": true, "tailrace.line.bytes": []byte("bad \xff")}},
 		{strings.Repeat("x", 256), map[string]any{"log.iostream": "stdout",
 			"tailrace.line.truncated": true, "tailrace.line.part": int64(1), "tailrace.line.last_part": false}},
 		{strings.Repeat("x", 44), map[string]any{"log.iostream": "stdout",

@@ -31,6 +31,9 @@ const (
 	attrLines     = "tailrace.line.count"
 	attrContinued = "tailrace.line.continued"
 
+	attrDroppedLines = "tailrace.dropped.lines"
+	attrDroppedBytes = "tailrace.dropped.bytes"
+
 	attrReason     = "tailrace.reason"
 	attrRestarts   = "server.restart_count"
 	attrPort       = "server.port"
@@ -92,8 +95,8 @@ func (r *records) build(out output) plog.Logs {
 		}
 		for j := range of.entries {
 			one := line{Entry: of.entries[j], lines: 1}
-			if of.settings.stripANSI && one.Event == nil {
-				one.Line = logline.StripANSI(one.Line)
+			if one.Event == nil {
+				one.Line, one.printed = of.settings.text(one.Line)
 			}
 			r.record(next(i, one.PID), &one, of.settings)
 		}
@@ -179,6 +182,12 @@ func event(to plog.LogRecord, e *supervise.Event) {
 	case supervise.DeploymentStatus:
 		name = identity.EventDeploymentStatus
 		attrs.PutStr(identity.AttrDeploymentStatus, e.State)
+	case supervise.OutputDropped:
+		name = identity.EventOutputDropped
+		to.SetSeverityNumber(plog.SeverityNumberWarn)
+		to.SetSeverityText("WARN")
+		attrs.PutInt(attrDroppedLines, e.DroppedLines)
+		attrs.PutInt(attrDroppedBytes, e.DroppedBytes)
 	}
 	to.SetEventName(name)
 	attrs.PutStr(identity.AttrEventName, name)
