@@ -53,6 +53,7 @@ type report struct {
 	Machine  string              `json:"machine"`
 	Go       string              `json:"go"`
 	Seed     uint64              `json:"seed"`
+	HeapMiB  int                 `json:"heap_mib"`
 	Runs     int                 `json:"runs"`
 	Contests map[string][]result `json:"contests"`
 	Ratios   map[string]float64  `json:"ratios"`
@@ -71,12 +72,13 @@ func run() error {
 	profile := flag.String("cpuprofile", "", "with -way: write a CPU profile")
 	lines := flag.Int("lines", 2_000_000, "plain lines; half as many JSON lines")
 	runs := flag.Int("runs", 5, "runs of each way, in turns")
+	heap := flag.Int("heap", 32, "MiB that each measured process holds beside, as a running collector does; see README.md")
 	seed := flag.Uint64("seed", 1, "of the data")
 	out := flag.String("json", "", "write the figures to this file, too")
 	only := flag.String("only", "", "one contest: plain, json or default")
 	flag.Parse()
 	if *way != "" {
-		m, err := once(*way, *file, *lines, *profile)
+		m, err := once(*way, *file, *lines, *heap, *profile)
 		if err != nil {
 			return err
 		}
@@ -88,10 +90,10 @@ func run() error {
 	}
 	defer os.RemoveAll(dir)
 	r := report{
-		Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(), Go: runtime.Version(), Seed: *seed, Runs: *runs,
+		Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(), Go: runtime.Version(), Seed: *seed, HeapMiB: *heap, Runs: *runs,
 		Contests: map[string][]result{}, Ratios: map[string]float64{},
 	}
-	fmt.Printf("%s, %s, median of %d runs in turns, seed %d\n", r.Machine, r.Go, r.Runs, r.Seed)
+	fmt.Printf("%s, %s, median of %d runs in turns, seed %d, %d MiB of heap beside\n", r.Machine, r.Go, r.Runs, r.Seed, r.HeapMiB)
 	for _, c := range []contest{
 		{"plain", "plain lines, nothing parsed", plainLines, *lines, []string{wayPlain, wayFilelog, wayPipe}},
 		{"json", "JSON lines, parsed, with severity and time", jsonLines, *lines / 2, []string{wayJSON, wayFilelogJSON, wayPipe}},
@@ -104,7 +106,7 @@ func run() error {
 		if err := create(path, c, *seed); err != nil {
 			return err
 		}
-		results, err := compete(c, path, *runs)
+		results, err := compete(c, path, *runs, *heap)
 		if err != nil {
 			return err
 		}
@@ -135,12 +137,12 @@ func create(path string, c contest, seed uint64) error {
 }
 
 // compete runs the ways in turns, each in a process of its own.
-func compete(c contest, path string, runs int) ([]result, error) {
+func compete(c contest, path string, runs, heap int) ([]result, error) {
 	results := make([]result, len(c.ways))
 	for i := range runs {
 		for j := range c.ways {
 			k := (i + j) % len(c.ways) // nobody is always first
-			m, err := spawn(c.ways[k], path, c.lines)
+			m, err := spawn(c.ways[k], path, c.lines, heap)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.ways[k], err)
 			}
@@ -162,13 +164,13 @@ func compete(c contest, path string, runs int) ([]result, error) {
 	return results, nil
 }
 
-func spawn(way, path string, lines int) (m measure, err error) {
+func spawn(way, path string, lines, heap int) (m measure, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return m, err
 	}
 	var stdout bytes.Buffer
-	cmd := exec.Command(self, "-way", way, "-file", path, "-lines", fmt.Sprint(lines))
+	cmd := exec.Command(self, "-way", way, "-file", path, "-lines", fmt.Sprint(lines), "-heap", fmt.Sprint(heap))
 	cmd.Stdout, cmd.Stderr = &stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return m, err
