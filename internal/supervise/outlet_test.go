@@ -164,6 +164,7 @@ func TestOutletDropsTheOldestWhereAsked(t *testing.T) {
 	attach(t, o, sink)
 	o.push(q, line("with the sink"))
 	require.Eventually(t, func() bool { o.mu.Lock(); defer o.mu.Unlock(); return o.busy }, 20*time.Second, time.Millisecond)
+	o.pushEvent(q, Entry{Time: time.Now(), Line: "before the gap", Event: &Event{Kind: Health}})
 	const n = 1000
 	for i := range n {
 		o.push(q, many("%d.", i, 3)) // must not wait
@@ -175,13 +176,14 @@ func TestOutletDropsTheOldestWhereAsked(t *testing.T) {
 	require.NoError(t, o.drain(t.Context()))
 	got := sink.of(q.source)
 	requireIncreasing(t, got)
-	require.Greater(t, len(got), 3)
+	require.Greater(t, len(got), 4)
 	assert.Equal(t, "with the sink", got[0].Line)
-	assert.Equal(t, OutputDropped, got[1].Event.Kind)
-	assert.Equal(t, "an event", got[2].Line, "events are never dropped")
-	rest := got[3:]
-	assert.EqualValues(t, 3*n-len(rest), got[1].Event.DroppedLines, "every line is delivered or counted")
-	assert.Equal(t, got[1].Event.DroppedLines, q.dropped)
+	assert.Equal(t, "before the gap", got[1].Line, "events are never dropped")
+	assert.Equal(t, OutputDropped, got[2].Event.Kind)
+	assert.Equal(t, "an event", got[3].Line, "events are never dropped")
+	rest := got[4:]
+	assert.EqualValues(t, 3*n-len(rest), got[2].Event.DroppedLines, "every line is delivered or counted")
+	assert.Equal(t, got[2].Event.DroppedLines, q.dropped)
 	assert.Equal(t, q.dropped, o.dropped)
 	assert.Equal(t, lines(many("%d.", n-1, 3))[2], rest[len(rest)-1].Line, "the newest is there")
 	assert.Zero(t, o.buffered)

@@ -5,6 +5,7 @@ package supervise
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -88,13 +89,23 @@ func (q *queue) reuse(entries []Entry) {
 func (q *queue) take() []chunk {
 	q.closeGap()
 	chunks := q.chunks
-	if q.before.entries > 0 {
-		notice := q.before.notice(q.source)
-		chunks = append([]chunk{{entries: append([]Entry{notice}, q.events...)}}, chunks...)
-		q.before, q.events = gap{}, nil
+	if front := q.front(); len(front) > 0 {
+		chunks = append([]chunk{{entries: front}}, chunks...)
 	}
 	q.chunks, q.bytes, q.listed = q.chunks[:0:0], 0, false
 	return chunks
+}
+
+// front is what stands in the place of dropped chunks: the notice, and the events around it.
+func (q *queue) front() []Entry {
+	front := q.events
+	if q.before.entries > 0 {
+		notice := q.before.notice(q.source)
+		at, _ := slices.BinarySearchFunc(front, notice, func(a, b Entry) int { return a.UID.Compare(b.UID) })
+		front = slices.Insert(front, at, notice)
+	}
+	q.before, q.events = gap{}, nil
+	return front
 }
 
 // dropChunk drops the oldest chunk but for its events, and returns how many entries and bytes that were.
