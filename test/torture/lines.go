@@ -71,13 +71,14 @@ func (l *Lines) Next() (Line, bool) {
 		end = "\r\n"
 	}
 	size := l.first
-	if l.first = 0; size == 0 {
+	if size == 0 {
 		size = l.size()
 	}
 	if l.left == 0 {
 		size = max(size, 1) // an empty line without an end is none
 	}
-	l.fill(size)
+	l.fill(size, size == l.first)
+	l.first = 0
 	return Line{Text: l.buf, End: end}, true
 }
 
@@ -100,9 +101,13 @@ func (l *Lines) size() int {
 }
 
 // fill makes the text of a line: whole forms that parsers know, or any part of a pool.
-func (l *Lines) fill(size int) {
+func (l *Lines) fill(size int, exact bool) {
 	l.buf = l.buf[:0]
-	switch l.random.IntN(16) {
+	form := l.random.IntN(16)
+	if exact {
+		form = -1
+	}
+	switch form {
 	case 0:
 		l.buf = fmt.Appendf(l.buf, `{"level":40,"msg":"line %d","nested":{"a":[1,2]},"x":%q}`, l.left, "é\u0000")
 	case 1:
