@@ -112,6 +112,14 @@ check-vulns:
 bench: ## Go benchmarks of the hot paths (BENCHTIME=1s COUNT=5)
 	go test -run '^$$' -bench . -benchmem -benchtime $${BENCHTIME:-1s} -count $${COUNT:-5} ./internal/... ./exporter/... ./processor/... ./receiver/...
 
+.PHONY: bench-lines
+bench-lines: ## Lines a second next to contrib's filelog and to a bare pipe (RUNS=5 LINES=2000000 JSON=file)
+	cd bench && go run ./lines -runs $${RUNS:-5} -lines $${LINES:-2000000} -json "$${JSON:-}"
+
+.PHONY: torture
+torture: ## Ten million nasty lines through runner and runner_log, compared byte for byte (LINES=… SEED=…)
+	go test -count=1 -timeout 60m -v ./test/torture -torture.lines $${LINES:-10000000} -torture.seed $${SEED:-1}
+
 .PHONY: bench-e2e
 bench-e2e: build clickhouse example ## Start-up time, memory and latency of the running product
 	go test -tags e2e -run '^$$' -bench . -benchtime 1x -count $${COUNT:-3} -timeout 20m ./test/e2e/...

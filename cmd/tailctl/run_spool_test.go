@@ -136,7 +136,7 @@ func TestAFullSpoolDropsTheOldestAndTells(t *testing.T) {
 	lines := sink.lines("")
 	missing := int64(0)
 	for _, r := range sink.all() {
-		if r.event == "tailrace.output.dropped" {
+		if r.event == "server.output_dropped" {
 			missing += r.attributes["tailrace.dropped.lines"].(int64)
 		}
 	}

@@ -36,8 +36,9 @@ func children(cfg *Config, environ []string, tokens *tokens) []supervise.Server 
 			Rights: rights, AssignPort: s.AssignPort,
 			DependsOn:  s.dependencies(),
 			StopSignal: supervise.SignalNumber(s.StopSignal), GracePeriod: s.GracePeriod,
-			Restart: cmp.Or(s.Restart, supervise.RestartOnFailure),
-			Health:  s.Health.check(s.port()),
+			Restart:    cmp.Or(s.Restart, supervise.RestartOnFailure),
+			Health:     s.Health.check(s.port()),
+			DropOldest: cmp.Or(s.OnOverflow, cfg.OnOverflow) == overflowDropOldest,
 		})
 	}
 	return servers

@@ -38,7 +38,9 @@ type Config struct {
 	DrainTimeout time.Duration `mapstructure:"drain_timeout"`
 	MaxLineBytes int           `mapstructure:"max_line_bytes"`
 	// BufferBytes bounds the output of one server that waits for runner_log.
-	BufferBytes    int                `mapstructure:"buffer_bytes"`
+	BufferBytes int `mapstructure:"buffer_bytes"`
+	// OnOverflow says what happens when BufferBytes of a server are full: block or drop_oldest.
+	OnOverflow     string             `mapstructure:"on_overflow"`
 	RestartBackoff BackoffConfig      `mapstructure:"restart_backoff"`
 	RestartLimit   RestartLimitConfig `mapstructure:"restart_limit"`
 	// Ports is where servers with AssignPort get theirs from.
@@ -57,6 +59,19 @@ type Config struct {
 type ControlConfig struct {
 	// Socket is the path of a Unix socket; empty: there is no control API.
 	Socket string `mapstructure:"socket"`
+}
+
+// Values of OnOverflow.
+const (
+	overflowBlock      = "block"
+	overflowDropOldest = "drop_oldest"
+)
+
+func validateOverflow(key, value string) error {
+	if value == overflowBlock || value == overflowDropOldest {
+		return nil
+	}
+	return fmt.Errorf("%s: must be %s (the server waits) or %s, not %q", key, overflowBlock, overflowDropOldest, value)
 }
 
 // BackoffConfig is the wait before a restart.
@@ -86,6 +101,8 @@ type ServerConfig struct {
 	Group  string       `mapstructure:"group"`
 	Umask  string       `mapstructure:"umask"`
 	Limits LimitsConfig `mapstructure:"limits"`
+	// OnOverflow is that of the runner when empty.
+	OnOverflow string `mapstructure:"on_overflow"`
 	// Labels become attributes of the resource.
 	Labels    map[string]string  `mapstructure:"labels"`
 	DependsOn []DependencyConfig `mapstructure:"depends_on"`
@@ -136,6 +153,7 @@ func (c *Config) Validate() error {
 	if c.BufferBytes < 1 {
 		errs = append(errs, fmt.Errorf("buffer_bytes: must be at least 1, not %d", c.BufferBytes))
 	}
+	errs = append(errs, validateOverflow("on_overflow", c.OnOverflow))
 	for i := range c.Servers {
 		errs = append(errs, c.Servers[i].validate(fmt.Sprintf("servers[%d]", i))...)
 	}
@@ -184,6 +202,9 @@ func (s *ServerConfig) validate(key string) []error {
 	}
 	errs = append(errs, s.validateRights(key)...)
 	errs = append(errs, s.validateStop(key)...)
+	if s.OnOverflow != "" {
+		errs = append(errs, validateOverflow(key+".on_overflow", s.OnOverflow))
+	}
 	errs = append(errs, validateLabels(key, s.Labels)...)
 	switch s.Restart {
 	case "", supervise.RestartNever, supervise.RestartOnFailure, supervise.RestartAlways:

@@ -35,7 +35,7 @@ func TestConfigIsReadFromYAML(t *testing.T) {
 	fiveMinutes := 5 * time.Minute
 	assert.Equal(t, &Config{
 		OTLPEndpoint: "http://localhost:14318", InheritEnv: []string{"PATH", "LC_*"}, StopSignal: "SIGINT",
-		GracePeriod: 2 * time.Second, Guardian: GuardianConfig{Name: "shop", GracePeriod: time.Second}, DrainTimeout: 3 * time.Second, MaxLineBytes: 1024, BufferBytes: 2048,
+		GracePeriod: 2 * time.Second, Guardian: GuardianConfig{Name: "shop", GracePeriod: time.Second}, DrainTimeout: 3 * time.Second, MaxLineBytes: 1024, BufferBytes: 2048, OnOverflow: "drop_oldest",
 		RestartBackoff:       BackoffConfig{InitialInterval: time.Second, MaxInterval: 2 * time.Second, ResetAfter: 3 * time.Second},
 		RestartLimit:         RestartLimitConfig{Count: 5, Window: time.Minute},
 		Ports:                PortsConfig{From: 5000, To: 5009},
@@ -71,7 +71,7 @@ func TestConfigIsReadFromYAML(t *testing.T) {
 				StopSignal: "SIGQUIT", GracePeriod: new(time.Duration),
 			},
 			{ID: "fourth", Command: []string{"fourth"}, Health: &HealthConfig{HTTP: &HTTPProbeConfig{URL: "https://localhost:4113/up"}}},
-			{ID: "fifth", Command: []string{"fifth"}, AssignPort: true, Health: &HealthConfig{HTTP: &HTTPProbeConfig{Path: "/ready"}}},
+			{ID: "fifth", Command: []string{"fifth"}, OnOverflow: "block", AssignPort: true, Health: &HealthConfig{HTTP: &HTTPProbeConfig{Path: "/ready"}}},
 		},
 	}, cfg)
 	servers := children(cfg, nil, newTokens())
@@ -106,6 +106,8 @@ func TestConfigIsReadFromYAML(t *testing.T) {
 	assert.Equal(t, supervise.HTTPProbe{URL: "https://localhost:4113/up", Path: "/"}, servers[3].Health.Probe)
 	assert.Equal(t, supervise.HTTPProbe{Path: "/ready"}, servers[4].Health.Probe)
 	assert.True(t, servers[4].AssignPort)
+	assert.True(t, servers[0].DropOldest)
+	assert.False(t, servers[4].DropOldest)
 	mask := 0o027
 	assert.Equal(t, supervise.Rights{User: "nobody", Group: "100", Umask: &mask, OpenFiles: 4096}, servers[2].Rights)
 	assert.Equal(t, supervise.Rights{}, servers[0].Rights)
@@ -130,6 +132,8 @@ func TestEveryErrorOfTheConfigNamesItsKey(t *testing.T) {
 		`restart_backoff::max_interval: must be at least 1h0m0s, not 30s`,
 		`max_line_bytes: must be from 256 to 3145728, not 1`,
 		`buffer_bytes: must be at least 1, not 0`,
+		`on_overflow: must be block (the server waits) or drop_oldest, not "drop"`,
+		`servers[0].on_overflow: must be block (the server waits) or drop_oldest, not "newest"`,
 		`servers[0].restart: must be never, on_failure or always, not "sometimes"`,
 		`servers[1].id: "web" is the id of servers[0] already`,
 		`servers[1].command: must be a list of the program and its arguments`,
@@ -140,7 +144,7 @@ func TestEveryErrorOfTheConfigNamesItsKey(t *testing.T) {
 	} {
 		assert.ErrorContains(t, err, want)
 	}
-	assert.Equal(t, 15, len(strings.Split(err.Error(), "\n")), err.Error())
+	assert.Equal(t, 17, len(strings.Split(err.Error(), "\n")), err.Error())
 }
 
 func TestEveryErrorOfAHealthCheckNamesItsKey(t *testing.T) {

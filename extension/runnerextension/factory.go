@@ -32,6 +32,7 @@ func createDefaultConfig() component.Config {
 		DrainTimeout: 5 * time.Second,
 		MaxLineBytes: 256 << 10,
 		BufferBytes:  256 << 10,
+		OnOverflow:   overflowBlock,
 		RestartBackoff: BackoffConfig{
 			InitialInterval: 500 * time.Millisecond,
 			MaxInterval:     30 * time.Second,

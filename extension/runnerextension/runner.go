@@ -146,6 +146,9 @@ func (r *runner) Attach(sink supervise.Sink) (func(), error) { return r.supervis
 // ServerStats implements supervise.Reporter.
 func (r *runner) ServerStats() []supervise.ServerStats { return r.supervisor.Servers() }
 
+// ServerIDs returns the ids of all servers: a runner_log checks its own by them.
+func (r *runner) ServerIDs() []string { return r.supervisor.ServerIDs() }
+
 // ResolveToken implements identity.TokenResolver. A token stays valid for some time after its definition was removed, because
 // the last spans of a server may come after its end.
 func (r *runner) ResolveToken(token string) (identity.Identity, bool) { return r.tokens.resolve(token) }

@@ -79,6 +79,7 @@ func observe(builder *metadata.TelemetryBuilder, s *supervise.Supervisor) error 
 		builder.RegisterRunnerServerOpenFilesCallback(ints(func(s supervise.ServerStats) (int64, bool) {
 			return int64(usageOf(s).OpenFiles), s.Usage != nil && s.Usage.OpenFiles >= 0
 		})),
+		builder.RegisterRunnerServerDroppedCallback(ints(func(s supervise.ServerStats) (int64, bool) { return s.Dropped, true })),
 		builder.RegisterRunnerProcessesCallback(single(func(s supervise.Stats) int64 { return s.Running })),
 		builder.RegisterRunnerRestartsCallback(single(func(s supervise.Stats) int64 { return s.Restarts })),
 		builder.RegisterRunnerOutputBufferedCallback(single(func(s supervise.Stats) int64 { return s.Buffered })),

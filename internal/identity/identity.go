@@ -48,6 +48,8 @@ const (
 	EventServerHealth     = "server.health"
 	EventDeploymentStatus = "deployment.status"
 	EventBuildStatus      = "build.status"
+	// EventOutputDropped stands where lines of a server are missing.
+	EventOutputDropped    = "server.output_dropped"
 	EventEvaluationResult = "gen_ai.evaluation.result"
 )
 

@@ -135,7 +135,7 @@ func classify(lr plog.LogRecord, m marks) (class Class, stderr bool) {
 			return ClassBuildStatus, false
 		}
 		return ClassPlain, false
-	case identity.EventServerLifecycle:
+	case identity.EventServerLifecycle, identity.EventOutputDropped:
 		return ClassLifecycle, lr.SeverityNumber() >= plog.SeverityNumberWarn
 	}
 	if !m.line {

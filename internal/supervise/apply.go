@@ -74,7 +74,7 @@ func (s *Supervisor) defineServers(specs []Server) {
 
 func (s *Supervisor) newServer(spec Server) *server {
 	added := &server{
-		id: spec.Source.Server, spec: spec, sup: s, queue: s.outlet.newQueue(spec.Source), hot: make(chan struct{}, 1),
+		id: spec.Source.Server, spec: spec, sup: s, queue: s.outlet.serverQueue(spec), hot: make(chan struct{}, 1),
 		want: wanted{spec: spec},
 	}
 	added.live.describe(spec)

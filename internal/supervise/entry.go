@@ -55,12 +55,14 @@ type Entry struct {
 	// UID is unique, and increases with the order of entries within one supervisor.
 	UID ulid.ULID
 	// PID is 0 where there is no process (yet).
-	PID    int
-	Stream Stream
+	PID int
 	// Line is the text without its line end, always valid UTF-8.
 	Line string
+	// Raw is the bytes of Line as they were read, where Repaired is set; empty otherwise.
+	Raw string
 	// Part counts the parts of a line that was longer than the limit, from 1; 0 is a whole line.
-	Part int
+	Part   int
+	Stream Stream
 	// Last is set on the last part of an over-long line.
 	Last bool
 	// Repaired says that invalid UTF-8 was replaced by U+FFFD.

@@ -153,6 +153,8 @@ type ServerStats struct {
 	CPU time.Duration
 	// Usage is nil when no process runs and where it can't be known.
 	Usage *Usage
+	// Dropped counts the records of the server that were not kept.
+	Dropped int64
 }
 
 // Reporter is the side of a supervisor that tells what its servers use.
@@ -173,17 +175,30 @@ func (s *Supervisor) Servers() []ServerStats {
 	return all
 }
 
+// ServerIDs returns the ids of all servers, in the order of Options.
+func (s *Supervisor) ServerIDs() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ids := make([]string, len(s.all))
+	for i, server := range s.all {
+		ids[i] = server.id
+	}
+	return ids
+}
+
 func (s *server) stats() ServerStats {
 	s.mu.Lock()
 	settled := s.want.turn == s.lived && !s.want.remove && (s.want.run || !s.active)
 	idle := !s.want.run && !s.managed
+	queue := s.queue
 	s.mu.Unlock()
+	dropped := s.sup.outlet.droppedOf(queue)
 	l := &s.live
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	stats := ServerStats{
 		Source: l.spec.Source, State: l.state, Since: l.since, Reason: l.reason, Health: l.health,
-		PID: l.pid, Port: l.port, Restarts: l.restarts, Exit: l.exit, CPU: l.cpu + l.highest,
+		PID: l.pid, Port: l.port, Restarts: l.restarts, Exit: l.exit, CPU: l.cpu + l.highest, Dropped: dropped,
 	}
 	switch stats.State {
 	case "":

@@ -73,7 +73,7 @@ func (s *server) begin() bool {
 	s.lived = s.want.turn
 	if s.want.spec.Source != s.queue.source {
 		s.leave()
-		s.queue = s.sup.outlet.newQueue(s.want.spec.Source)
+		s.queue = s.sup.outlet.serverQueue(s.want.spec)
 	}
 	s.spec = s.want.spec
 	s.live.describe(s.spec)

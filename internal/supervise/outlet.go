@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"sync"
+
+	"github.com/oklog/ulid/v2"
 )
 
 const (
@@ -15,8 +17,6 @@ const (
 	batchEntries = 8192
 	// entryOverhead is what an entry costs beside its text, so that empty lines are not free.
 	entryOverhead = 128
-	// keepEntries is the largest slice that a queue keeps for its next entries.
-	keepEntries = 256
 )
 
 var errAttached = errors.New("its output already goes to another receiver")
@@ -39,41 +39,44 @@ type outlet struct {
 	changed  chan struct{}
 }
 
-// queue holds the entries of one source. Guarded by outlet.mu.
-type queue struct {
-	source  *Source
-	entries []Entry
-	spare   []Entry // an empty slice to reuse
-	bytes   int
-	listed  bool // in outlet.ready
-	space   *sync.Cond
-}
-
 func newOutlet(limit int) *outlet {
 	return &outlet{limit: limit, changed: make(chan struct{})}
 }
 
-func (o *outlet) newQueue(source *Source) *queue {
-	return &queue{source: source, space: sync.NewCond(&o.mu)}
-}
-
-// push adds entries, in order, and gives each its UID. It waits while the queue is full and somebody
-// reads, or will (hold); what is pushed to a full queue that nobody reads, or after close, is dropped and counted.
-// push does not keep the slice.
-func (o *outlet) push(q *queue, entries []Entry) {
+// push adds entries, in order, gives each its UID, and keeps the slice; it returns an empty one to use instead.
+// While the queue is full and somebody reads, or will (hold), it waits, or drops the oldest entries, as the queue wants it. What
+// is pushed to a full queue that nobody reads, or after close, is dropped. What is dropped is counted, and but at the end
+// told where it is missing.
+func (o *outlet) push(q *queue, entries []Entry) (empty []Entry) {
 	if len(entries) == 0 {
-		return
+		return entries
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for q.bytes >= o.limit && (o.sink != nil || o.held) && !o.closed {
+	for q.bytes >= o.limit && !q.dropOldest && (o.sink != nil || o.held) && !o.closed {
 		q.space.Wait()
 	}
-	if o.closed || q.bytes >= o.limit {
+	if o.closed || q.bytes >= o.limit && !q.dropOldest {
 		o.dropped += int64(len(entries))
-		return
+		if o.closed {
+			q.dropped += int64(len(entries))
+		} else {
+			q.behind.add(q, entries, o.uids.next(entries[0].Time))
+		}
+		clear(entries)
+		return entries[:0]
 	}
-	o.add(q, entries)
+	freed := 0
+	for q.bytes >= o.limit {
+		n, bytes := q.dropChunk()
+		if n == 0 && bytes == 0 {
+			break // only events are left
+		}
+		o.dropped += int64(n)
+		freed += bytes
+	}
+	o.buffered -= int64(freed)
+	return o.add(q, entries)
 }
 
 // pushEvent adds an event. Events are few and never wait: a change of state must not be held up by output.
@@ -97,23 +100,22 @@ func (o *outlet) offerEvent(q *queue, entry Entry) {
 	o.add(q, []Entry{entry})
 }
 
-func (o *outlet) add(q *queue, entries []Entry) {
-	if q.entries == nil {
-		q.entries, q.spare = q.spare, nil
-	}
+func (o *outlet) add(q *queue, entries []Entry) (empty []Entry) {
+	before := q.bytes
+	q.closeGap()
 	size := 0
 	for i := range entries {
-		entries[i].UID = o.uids.next(entries[i].Time)
-		size += len(entries[i].Line) + entryOverhead
+		entries[i].UID = o.uids.at(ulid.Timestamp(entries[i].Time))
+		size += len(entries[i].Line) + len(entries[i].Raw) + entryOverhead
 	}
-	q.entries = append(q.entries, entries...)
-	q.bytes += size
-	o.buffered += int64(size)
+	empty = q.append(entries, size)
+	o.buffered += int64(q.bytes - before)
 	if !q.listed {
 		q.listed = true
 		o.ready = append(o.ready, q)
 		o.notify()
 	}
+	return empty
 }
 
 // notify wakes everybody who waits for a change. Needs mu.
@@ -189,6 +191,7 @@ func (o *outlet) take(ctx context.Context, queues []*queue) (Batch, []*queue) {
 	return nil, queues
 }
 
+// collect returns one group for each chunk of the queues it takes, and their queues.
 func (o *outlet) collect(queues []*queue) (Batch, []*queue) {
 	var batch Batch
 	size, count := 0, 0
@@ -196,12 +199,13 @@ func (o *outlet) collect(queues []*queue) (Batch, []*queue) {
 		q := o.ready[0]
 		o.ready[0] = nil
 		o.ready = o.ready[1:]
-		batch = append(batch, Group{Source: q.source, Entries: q.entries})
-		queues = append(queues, q)
 		size += q.bytes
-		count += len(q.entries)
 		o.buffered -= int64(q.bytes)
-		q.entries, q.bytes, q.listed = nil, 0, false
+		for _, chunk := range q.take() {
+			batch = append(batch, Group{Source: q.source, Entries: chunk.entries})
+			queues = append(queues, q)
+			count += len(chunk.entries)
+		}
 		q.space.Broadcast()
 	}
 	o.busy = true
@@ -210,24 +214,29 @@ func (o *outlet) collect(queues []*queue) (Batch, []*queue) {
 
 // done ends the delivery of a batch. queues is empty for a batch that came again.
 func (o *outlet) done(batch Batch, queues []*queue, err error) {
+	if err == nil {
+		for i := range queues {
+			clear(batch[i].Entries) // not under the lock: it takes a while
+		}
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.busy = false
 	switch {
 	case err == nil:
 		for i, q := range queues {
-			if entries := batch[i].Entries; cap(entries) <= keepEntries {
-				clear(entries)
-				q.spare = entries[:0]
-			}
+			q.reuse(batch[i].Entries)
 		}
 	case o.closed:
-		o.dropped += int64(batch.Len())
+		o.drop(batch)
 	default:
 		o.pending = batch
 	}
 	o.notify()
 }
+
+// drop counts a batch that nobody takes any more.
+func (o *outlet) drop(batch Batch) { o.dropped += int64(batch.Len()) }
 
 // drain waits until everything is accepted, or nobody reads it; the error is that of ctx.
 func (o *outlet) drain(ctx context.Context) error {
@@ -262,12 +271,14 @@ func (o *outlet) close() {
 		return
 	}
 	o.closed = true
-	o.dropped += int64(o.pending.Len())
+	o.drop(o.pending)
 	o.pending = nil
 	for _, q := range o.ready {
-		o.dropped += int64(len(q.entries))
 		o.buffered -= int64(q.bytes)
-		q.entries, q.bytes, q.listed = nil, 0, false
+		for _, chunk := range q.take() {
+			o.dropped += int64(len(chunk.entries))
+			q.dropped += int64(len(chunk.entries))
+		}
 		q.space.Broadcast()
 	}
 	o.ready = nil

@@ -135,7 +135,67 @@ func TestOutletWithoutASinkKeepsWhatFitsAndCountsTheRest(t *testing.T) {
 	sink := &recorder{}
 	attach(t, o, sink)
 	require.NoError(t, o.drain(t.Context()))
-	assert.Len(t, sink.of(q.source), 10)
+	got := sink.of(q.source)
+	require.Len(t, got, 11)
+	last := got[10]
+	require.NotNil(t, last.Event, "the gap is told where it is")
+	assert.Equal(t, OutputDropped, last.Event.Kind)
+	assert.EqualValues(t, 90, last.Event.DroppedLines)
+	assert.EqualValues(t, 180, last.Event.DroppedBytes)
+	assert.Equal(t, "90 lines of server a were dropped here", last.Line)
+	o.push(q, line("after"))
+	require.NoError(t, o.drain(t.Context()))
+	assert.Equal(t, "after", sink.of(q.source)[11].Line)
+	requireIncreasing(t, sink.of(q.source))
+}
+
+func requireIncreasing(t *testing.T, entries []Entry) {
+	t.Helper()
+	for i := 1; i < len(entries); i++ {
+		require.Less(t, entries[i-1].UID.Compare(entries[i].UID), 0, "uids must increase")
+	}
+}
+
+func TestOutletDropsTheOldestWhereAsked(t *testing.T) {
+	o := newOutlet(10 * entryOverhead)
+	q := o.newQueue(&Source{Server: "a"})
+	q.dropOldest = true
+	sink := &recorder{gate: make(chan struct{})}
+	attach(t, o, sink)
+	o.push(q, line("with the sink"))
+	require.Eventually(t, func() bool { o.mu.Lock(); defer o.mu.Unlock(); return o.busy }, 20*time.Second, time.Millisecond)
+	o.pushEvent(q, Entry{Time: time.Now(), Line: "before the gap", Event: &Event{Kind: Health}})
+	const n = 1000
+	for i := range n {
+		o.push(q, many("%d.", i, 3)) // must not wait
+		if i == 500 {
+			o.pushEvent(q, Entry{Time: time.Now(), Line: "an event", Event: &Event{Kind: Health}})
+		}
+	}
+	close(sink.gate)
+	require.NoError(t, o.drain(t.Context()))
+	got := sink.of(q.source)
+	requireIncreasing(t, got)
+	require.Greater(t, len(got), 4)
+	assert.Equal(t, "with the sink", got[0].Line)
+	assert.Equal(t, "before the gap", got[1].Line, "events are never dropped")
+	assert.Equal(t, OutputDropped, got[2].Event.Kind)
+	assert.Equal(t, "an event", got[3].Line, "events are never dropped")
+	rest := got[4:]
+	assert.EqualValues(t, 3*n-len(rest), got[2].Event.DroppedLines, "every line is delivered or counted")
+	assert.Equal(t, got[2].Event.DroppedLines, q.dropped)
+	assert.Equal(t, q.dropped, o.dropped)
+	assert.Equal(t, lines(many("%d.", n-1, 3))[2], rest[len(rest)-1].Line, "the newest is there")
+	assert.Zero(t, o.buffered)
+}
+
+// many returns n lines.
+func many(format string, value, n int) []Entry {
+	entries := make([]Entry, n, 2*smallPush)
+	for i := range entries {
+		entries[i] = Entry{Time: time.Now(), Line: fmt.Sprintf(format+"%d", value, i)}
+	}
+	return entries
 }
 
 func TestOutletGivesTheNextSinkWhatTheLastOneDidNotAccept(t *testing.T) {
@@ -207,8 +267,9 @@ func BenchmarkOutlet(b *testing.B) {
 	}
 	b.SetBytes(int64(len(entries) * len(entries[0].Line)))
 	b.ReportAllocs()
+	var next []Entry
 	for b.Loop() {
-		o.push(q, entries)
+		next = o.push(q, append(next, entries...))
 	}
 }
 

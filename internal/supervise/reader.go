@@ -13,7 +13,14 @@ import (
 )
 
 const (
-	readBytes = 32 << 10
+	// A read asks for firstRead bytes, and for more when it got all of them, up to readBytes: what most processes
+	// print at once is small.
+	firstRead = 4 << 10
+	readBytes = 64 << 10
+	// blockBytes is the size of the strings that the lines of one read share. What keeps one line keeps its whole
+	// block, so it is small; a line of more than ownBytes has a string of its own.
+	blockBytes = 4 << 10
+	ownBytes   = 1 << 10
 	// quietTime is how long a pipe has to be silent, after all known writers have ended, before it is
 	// given up: then only a process that left the group still holds it.
 	quietTime = 300 * time.Millisecond
@@ -47,6 +54,8 @@ type reader struct {
 	framer  framer
 	now     time.Time
 	entries []Entry // of the current chunk
+	block   strings.Builder
+	left    int // bytes of the current chunk that are not in a block yet, about
 	lines   int64
 
 	abandoned atomic.Bool // somebody still held the pipe at the end
@@ -63,13 +72,16 @@ func newReader(pipe *os.File, stream Stream, pid, maxLine int, out *outlet, q *q
 func (r *reader) run() {
 	defer close(r.done)
 	defer r.pipe.Close()
-	chunk := make([]byte, readBytes)
+	chunk := make([]byte, firstRead)
 	for {
 		n, err := r.pipe.Read(chunk)
 		if n > 0 {
 			r.take(chunk[:n])
 		}
 		if err == nil {
+			if n == len(chunk) && n < readBytes {
+				chunk = make([]byte, min(4*n, readBytes))
+			}
 			continue
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -111,8 +123,29 @@ func (r *reader) readLastWords(chunk []byte) {
 func (r *reader) take(chunk []byte) {
 	r.stats.bytes.Add(int64(len(chunk)))
 	r.now = time.Now()
+	r.left = len(chunk) + len(r.framer.pending)
 	r.framer.write(chunk)
 	r.flush()
+	r.block = strings.Builder{}
+}
+
+// text returns b as a string. Lines of one chunk share their memory in blocks.
+func (r *reader) text(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	if len(b) > ownBytes {
+		return string(b)
+	}
+	if r.block.Cap()-r.block.Len() < len(b) {
+		r.block = strings.Builder{}
+		r.block.Grow(max(len(b), min(r.left, blockBytes)))
+	}
+	// A Builder only appends, so what it has returned before does not change.
+	start := r.block.Len()
+	r.block.Write(b)
+	r.left -= len(b)
+	return r.block.String()[start:]
 }
 
 // release says that all processes of the group have ended: whatever the pipe holds is still read, but
@@ -120,9 +153,15 @@ func (r *reader) take(chunk []byte) {
 func (r *reader) release() { _ = r.pipe.SetReadDeadline(time.Now()) }
 
 func (r *reader) frame(f frame) {
-	entry := Entry{Time: r.now, PID: r.pid, Stream: r.stream, Line: string(f.text), Part: f.part, Last: f.last}
-	if !utf8.ValidString(entry.Line) {
-		entry.Line = strings.ToValidUTF8(entry.Line, "\uFFFD")
+	if len(r.entries) == chunkEntries {
+		r.flush()
+	}
+	r.entries = append(r.entries, Entry{
+		Time: r.now, PID: r.pid, Stream: r.stream, Line: r.text(f.text), Part: f.part, Last: f.last,
+	})
+	if entry := &r.entries[len(r.entries)-1]; !utf8.ValidString(entry.Line) {
+		entry.Raw = entry.Line
+		entry.Line = strings.ToValidUTF8(entry.Raw, "\uFFFD")
 		entry.Repaired = true
 		r.stats.repaired.Add(1)
 	}
@@ -132,7 +171,6 @@ func (r *reader) frame(f frame) {
 	if f.last {
 		r.stats.cut.Add(1)
 	}
-	r.entries = append(r.entries, entry)
 }
 
 func (r *reader) flush() {
@@ -141,7 +179,5 @@ func (r *reader) flush() {
 	}
 	r.stats.lines.Add(r.lines)
 	r.lines = 0
-	r.out.push(r.queue, r.entries)
-	clear(r.entries)
-	r.entries = r.entries[:0]
+	r.entries = r.out.push(r.queue, r.entries)
 }

@@ -55,6 +55,8 @@ type Server struct {
 	Restart     Restart
 	// Health is nil when a running server counts as healthy.
 	Health *HealthCheck
+	// DropOldest drops the oldest waiting lines when BufferBytes are full; else the server waits.
+	DropOldest bool
 }
 
 // Options configure a Supervisor. All fields but Builds, Owner, OrphanGrace, OnFailure, RestartLimit, Ports and ReportInterval are needed.

@@ -19,8 +19,11 @@ type uidSource struct {
 	low  uint64
 }
 
-func (u *uidSource) next(now time.Time) ulid.ULID {
-	if ms := ulid.Timestamp(now); ms > u.ms {
+func (u *uidSource) next(now time.Time) ulid.ULID { return u.at(ulid.Timestamp(now)) }
+
+// at is next for a time in milliseconds since 1970.
+func (u *uidSource) at(ms uint64) ulid.ULID {
+	if ms > u.ms {
 		u.ms = ms
 		u.seed()
 	} else if u.low++; u.low == 0 {

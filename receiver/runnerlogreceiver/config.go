@@ -6,6 +6,7 @@ package runnerlogreceiver
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,7 +17,7 @@ import (
 	"github.com/tailrace/tailrace/receiver/runnerlogreceiver/internal/metadata"
 )
 
-// Values of the keys parse and ansi.
+// Values of the keys parse, ansi and carriage_return.
 const (
 	parseAuto   = "auto"
 	parseJSON   = "json"
@@ -25,11 +26,16 @@ const (
 
 	ansiKeep  = "keep"
 	ansiStrip = "strip"
+
+	returnKeep = "keep"
+	returnLast = "last"
 )
 
 var (
 	parseValues = []string{parseAuto, parseJSON, parseLogfmt, parseNone}
 	ansiValues  = []string{ansiKeep, ansiStrip}
+
+	returnValues = []string{returnKeep, returnLast}
 )
 
 // Config is the YAML of the receiver.
@@ -42,7 +48,10 @@ type Config struct {
 	Multiline bool `mapstructure:"multiline"`
 	// ANSI says what becomes of the escape sequences of terminals: keep or strip.
 	ANSI string `mapstructure:"ansi"`
-	// KeepOriginal keeps a line whose body became its message in the attribute log.record.original.
+	// CarriageReturn says what becomes of a line that is drawn over and over (a progress bar): keep all of it, or the
+	// last state.
+	CarriageReturn string `mapstructure:"carriage_return"`
+	// KeepOriginal keeps a line whose body is not all of it in the attribute log.record.original.
 	KeepOriginal bool `mapstructure:"keep_original"`
 	// Servers replaces the keys above for single servers, by their id.
 	Servers map[string]ServerConfig `mapstructure:"servers"`
@@ -60,10 +69,11 @@ type Config struct {
 
 // ServerConfig holds the keys that differ for one server; what is not given is as for all.
 type ServerConfig struct {
-	Parse        *string `mapstructure:"parse"`
-	Multiline    *bool   `mapstructure:"multiline"`
-	ANSI         *string `mapstructure:"ansi"`
-	KeepOriginal *bool   `mapstructure:"keep_original"`
+	Parse          *string `mapstructure:"parse"`
+	Multiline      *bool   `mapstructure:"multiline"`
+	ANSI           *string `mapstructure:"ansi"`
+	CarriageReturn *string `mapstructure:"carriage_return"`
+	KeepOriginal   *bool   `mapstructure:"keep_original"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -76,22 +86,24 @@ func (c *Config) Validate() error {
 		errs = append(errs, errors.New("runner: must be the ID of a runner extension, such as runner or runner/web"))
 	}
 	errs = append(errs, c.ControllerConfig.Validate()) // ours hides the embedded one
-	errs = append(errs, oneOf("parse", &c.Parse, parseValues), oneOf("ansi", &c.ANSI, ansiValues))
-	ids := make([]string, 0, len(c.Servers))
-	for id := range c.Servers {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
+	errs = append(errs, oneOf("parse", &c.Parse, parseValues), oneOf("ansi", &c.ANSI, ansiValues),
+		oneOf("carriage_return", &c.CarriageReturn, returnValues))
+	for _, id := range slices.Sorted(maps.Keys(c.Servers)) {
 		server := c.Servers[id]
 		if id == "" {
 			errs = append(errs, errors.New("servers: a key must be the id of a server, and is empty"))
 		}
 		errs = append(errs,
 			oneOf("servers::"+id+"::parse", server.Parse, parseValues),
-			oneOf("servers::"+id+"::ansi", server.ANSI, ansiValues))
+			oneOf("servers::"+id+"::ansi", server.ANSI, ansiValues),
+			oneOf("servers::"+id+"::carriage_return", server.CarriageReturn, returnValues))
 	}
 	return errors.Join(errs...)
+}
+
+// unknown returns the keys of Servers that are none of ids.
+func (c *Config) unknown(ids []string) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(c.Servers)), func(id string) bool { return slices.Contains(ids, id) })
 }
 
 func oneOf(key string, value *string, allowed []string) error {
@@ -107,22 +119,40 @@ type settings struct {
 	mode         logline.Mode
 	multiline    bool
 	stripANSI    bool
+	lastDrawn    bool
 	keepOriginal bool
 }
 
 // of returns the settings for a server.
 func (c *Config) of(server string) settings {
-	parse, ansi, multiline, keep := c.Parse, c.ANSI, c.Multiline, c.KeepOriginal
+	parse, ansi, multiline, keep, returns := c.Parse, c.ANSI, c.Multiline, c.KeepOriginal, c.CarriageReturn
 	if own, ok := c.Servers[server]; ok {
 		override(&parse, own.Parse)
 		override(&ansi, own.ANSI)
 		override(&multiline, own.Multiline)
 		override(&keep, own.KeepOriginal)
+		override(&returns, own.CarriageReturn)
 	}
 	modes := map[string]logline.Mode{
 		parseAuto: logline.ModeAuto, parseJSON: logline.ModeJSON, parseLogfmt: logline.ModeLogfmt, parseNone: logline.ModeNone,
 	}
-	return settings{mode: modes[parse], multiline: multiline, stripANSI: ansi == ansiStrip, keepOriginal: keep}
+	return settings{
+		mode: modes[parse], multiline: multiline, stripANSI: ansi == ansiStrip, lastDrawn: returns == returnLast, keepOriginal: keep,
+	}
+}
+
+// text returns what of a line is shown and read, and the line where something else than escape sequences was cut off.
+func (s settings) text(line string) (text, printed string) {
+	text = line
+	if s.stripANSI {
+		text = logline.StripANSI(text)
+	}
+	if s.lastDrawn {
+		if last := logline.LastDrawn(text); len(last) < len(text) {
+			return last, line
+		}
+	}
+	return text, ""
 }
 
 func override[T any](value, own *T) {

@@ -23,7 +23,8 @@ func NewFactory() receiver.Factory {
 
 func createDefaultConfig() component.Config {
 	return &Config{
-		Runner: component.MustNewID("runner"), Parse: parseAuto, Multiline: true, ANSI: ansiKeep, KeepOriginal: true,
+		Runner: component.MustNewID("runner"), Parse: parseAuto, Multiline: true, ANSI: ansiKeep, CarriageReturn: returnKeep,
+		KeepOriginal:         true,
 		ControllerConfig:     scraperhelper.ControllerConfig{CollectionInterval: 10 * time.Second},
 		MetricsBuilderConfig: metadata.NewDefaultMetricsBuilderConfig(),
 	}

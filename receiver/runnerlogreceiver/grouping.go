@@ -14,12 +14,15 @@ import (
 // output is what is offered to the pipeline as one: it stays the same until it is accepted or dropped.
 type output []portion
 
-// portion holds records of one source.
+// portion holds records of one source: records where lines are grouped, else entries, which stay as they came.
 type portion struct {
 	source   *supervise.Source
 	settings settings
 	records  []line
+	entries  []supervise.Entry
 }
+
+func (p *portion) Len() int { return len(p.records) + len(p.entries) }
 
 // line is a record to be: a line, the lines of a stack trace, or an event.
 type line struct {
@@ -30,12 +33,14 @@ type line struct {
 	severity logline.Severity
 	// cut says that a trace goes on in the next record of the stream.
 	cut bool
+	// printed is what a single line was before all but its last state was cut off, empty where nothing was.
+	printed string
 }
 
 func (o output) Len() int {
 	n := 0
 	for i := range o {
-		n += len(o[i].records)
+		n += o[i].Len()
 	}
 	return n
 }
@@ -79,20 +84,35 @@ func newGrouping(of func(server string) settings) *grouping {
 func (g *grouping) take(batch supervise.Batch, now time.Time) output {
 	g.undo = g.undo[:0]
 	g.forget()
-	out := make(output, 0, len(batch))
-	for i := range batch {
-		s := g.source(batch[i].Source)
+	var out output
+	for len(batch) > 0 {
+		// The groups of one source that follow each other become one portion.
+		groups, count := 0, 0
+		for groups < len(batch) && batch[groups].Source == batch[0].Source {
+			count += len(batch[groups].Entries)
+			groups++
+		}
+		s := g.source(batch[0].Source)
+		if !s.settings.multiline {
+			for i := range batch[:groups] {
+				out = append(out, portion{source: batch[0].Source, settings: s.settings, entries: batch[i].Entries})
+				g.ends(batch[i])
+			}
+			batch = batch[groups:]
+			continue
+		}
 		g.undo = append(g.undo, s.save())
-		out = append(out, portion{
-			source: batch[i].Source, settings: s.settings, records: g.slice(len(batch[i].Entries)),
-		})
+		out = append(out, portion{source: batch[0].Source, settings: s.settings, records: g.slice(count)})
 		g.into = &out[len(out)-1]
-		for j := range batch[i].Entries {
-			g.entry(s, &batch[i].Entries[j], now)
+		for i := range batch[:groups] {
+			for j := range batch[i].Entries {
+				g.entry(s, &batch[i].Entries[j], now)
+			}
 		}
-		for j := range s.streams {
-			s.streams[j].Pause(now, g.record)
+		for i := range s.streams {
+			s.streams[i].Pause(now, g.record)
 		}
+		batch = batch[groups:]
 	}
 	return out.compact()
 }
@@ -180,7 +200,7 @@ func (g *grouping) holds() bool {
 func (o output) compact() output {
 	kept := o[:0]
 	for i := range o {
-		if len(o[i].records) > 0 {
+		if o[i].Len() > 0 {
 			kept = append(kept, o[i])
 		}
 	}
@@ -207,19 +227,16 @@ func (g *grouping) entry(s *source, entry *supervise.Entry, now time.Time) {
 			s.streams[i].Flush(g.record)
 		}
 		g.into.records = append(g.into.records, line{Entry: *entry, lines: 1})
-		if e := entry.Event; e != nil && e.Kind != supervise.Health && e.Exit != nil {
+		if isEnd(entry) {
 			g.ended = append(g.ended, g.into.source)
 		}
 		return
 	}
 	of := &s.streams[entry.Stream-supervise.Stdout]
-	text := entry.Line
-	if s.settings.stripANSI {
-		text = logline.StripANSI(text)
-	}
-	if !s.settings.multiline || entry.Part > 0 {
+	text, printed := s.settings.text(entry.Line)
+	if entry.Part > 0 {
 		of.Flush(g.record)
-		record := line{Entry: *entry, lines: 1}
+		record := line{Entry: *entry, lines: 1, printed: printed}
 		record.Line = text
 		g.into.records = append(g.into.records, record)
 		return
@@ -230,12 +247,28 @@ func (g *grouping) entry(s *source, entry *supervise.Entry, now time.Time) {
 	of.Add(text, *entry, now, g.record)
 }
 
+// ends notes the end of the process of a source whose lines are not grouped.
+func (g *grouping) ends(group supervise.Group) {
+	for i := range group.Entries {
+		if isEnd(&group.Entries[i]) {
+			g.ended = append(g.ended, group.Source)
+		}
+	}
+}
+
+func isEnd(entry *supervise.Entry) bool {
+	e := entry.Event
+	return e != nil && e.Kind != supervise.Health && e.Exit != nil
+}
+
 // add makes a record of a group. Its time, uid and process are those of its first line.
 func (g *grouping) add(group logline.Group[supervise.Entry]) {
 	first := &group.Lines[0]
 	record := line{Entry: first.With, lines: len(group.Lines), severity: group.Severity, cut: group.Cut}
 	record.Line = first.Line
-	if len(group.Lines) > 1 {
+	if len(group.Lines) == 1 {
+		_, record.printed = g.into.settings.text(first.With.Line)
+	} else {
 		size := 0
 		for i := range group.Lines {
 			size += len(group.Lines[i].Line) + 1
@@ -250,6 +283,26 @@ func (g *grouping) add(group logline.Group[supervise.Entry]) {
 			record.Repaired = record.Repaired || group.Lines[i].With.Repaired
 		}
 		record.Line = text.String()
+		record.Raw = ""
+		if record.Repaired {
+			record.Raw = raw(group.Lines)
+		}
 	}
 	g.into.records = append(g.into.records, record)
+}
+
+// raw joins lines as they were read.
+func raw(lines []logline.Item[supervise.Entry]) string {
+	var text strings.Builder
+	for i := range lines {
+		if i > 0 {
+			text.WriteByte('\n')
+		}
+		if entry := &lines[i].With; entry.Repaired {
+			text.WriteString(entry.Raw)
+		} else {
+			text.WriteString(entry.Line)
+		}
+	}
+	return text.String()
 }

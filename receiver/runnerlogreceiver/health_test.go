@@ -1,6 +1,8 @@
 // Copyright The Tailrace Authors
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build unix
+
 package runnerlogreceiver
 
 import (

@@ -23,6 +23,9 @@ func (r *records) line(to plog.LogRecord, from *line, how settings) {
 		attrs.EnsureCapacity(2)
 		to.Body().SetStr(from.Line)
 		attrs.PutStr(identity.AttrLogStream, from.Stream.String())
+		if from.printed != "" && how.keepOriginal {
+			attrs.PutStr(identity.AttrLogOriginal, from.printed)
+		}
 		return
 	}
 	text := from.Line
@@ -40,7 +43,9 @@ func (r *records) line(to plog.LogRecord, from *line, how settings) {
 		body = from.Line
 	}
 	to.Body().SetStr(body)
-	if body != from.Line && (how.keepOriginal || got.Lossy) {
+	if from.printed != "" && how.keepOriginal {
+		attrs.PutStr(identity.AttrLogOriginal, from.printed)
+	} else if body != from.Line && (how.keepOriginal || got.Lossy) {
 		attrs.PutStr(identity.AttrLogOriginal, from.Line)
 	}
 	severity, severityText := got.Severity, got.SeverityText

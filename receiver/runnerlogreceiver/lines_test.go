@@ -180,6 +180,9 @@ func texts(out output) []string {
 		for _, r := range p.records {
 			all = append(all, r.Line)
 		}
+		for _, e := range p.entries {
+			all = append(all, e.Line)
+		}
 	}
 	return all
 }
@@ -236,13 +239,18 @@ func TestSettingsOfAServer(t *testing.T) {
 	assert.Equal(t, settings{multiline: true, keepOriginal: true}, createDefaultConfig().(*Config).of("web-1"))
 
 	bad := "colour"
-	err = confmap.Validate(&Config{Parse: "xml", ANSI: "", Servers: map[string]ServerConfig{"web": {Parse: &bad, ANSI: &bad}, "": {}}})
+	err = confmap.Validate(&Config{
+		Parse: "xml", ANSI: "", CarriageReturn: "split",
+		Servers: map[string]ServerConfig{"web": {Parse: &bad, ANSI: &bad, CarriageReturn: &bad}, "": {}},
+	})
 	for _, want := range []string{
 		"runner: must be the ID of a runner extension",
 		`parse: must be auto, json, logfmt or none, is "xml"`,
 		`ansi: must be keep or strip, is ""`,
 		"servers: a key must be the id of a server, and is empty",
 		`servers::web::parse: must be auto, json, logfmt or none, is "colour"`,
+		`carriage_return: must be keep or last, is "split"`,
+		`servers::web::carriage_return: must be keep or last, is "colour"`,
 		`servers::web::ansi: must be keep or strip, is "colour"`,
 	} {
 		assert.ErrorContains(t, err, want)
@@ -252,22 +260,30 @@ func TestSettingsOfAServer(t *testing.T) {
 func TestOptions(t *testing.T) {
 	colour, json := "\x1b[31mred\x1b[0m", `{"level":30,"msg":"x","a":1}`
 	trace := []string{"Error: x", "    at f (a.js:1:1)"}
+	bar := "10 %\r20 %\r"
+	last := func(c *Config) { c.CarriageReturn = "last" }
 	for name, tc := range map[string]struct {
 		set  func(*Config)
 		in   []string
 		want []string
 		keys []string // attributes of the first record beside the stream and the uid
 	}{
-		"default":        {func(*Config) {}, []string{json, colour}, []string{"x", colour}, []string{"a", "log.record.original"}},
-		"no parsing":     {func(c *Config) { c.Parse = "none" }, []string{json, "ERROR x"}, []string{json, "ERROR x"}, nil},
-		"no original":    {func(c *Config) { c.KeepOriginal = false }, []string{json}, []string{"x"}, []string{"a"}},
-		"strip":          {func(c *Config) { c.ANSI = "strip" }, []string{colour}, []string{"red"}, nil},
-		"strip, single":  {func(c *Config) { c.ANSI = "strip"; c.Multiline = false }, []string{colour}, []string{"red"}, nil},
-		"multiline":      {func(*Config) {}, trace, []string{"Error: x\n    at f (a.js:1:1)"}, []string{"tailrace.line.count"}},
-		"no multiline":   {func(c *Config) { c.Multiline = false }, trace, trace, nil},
-		"only json":      {func(c *Config) { c.Parse = "json" }, []string{`{"a":1}`, "ERROR x"}, []string{`{"a":1}`, "ERROR x"}, []string{"a"}},
-		"lossy is kept":  {func(c *Config) { c.KeepOriginal = false }, []string{`{"msg":"x","":1}`}, []string{"x"}, []string{"log.record.original"}},
-		"strip and json": {func(c *Config) { c.ANSI = "strip" }, []string{"\x1b[1m" + json + "\x1b[0m"}, []string{"x"}, []string{"a", "log.record.original"}},
+		"default":       {func(*Config) {}, []string{json, colour}, []string{"x", colour}, []string{"a", "log.record.original"}},
+		"no parsing":    {func(c *Config) { c.Parse = "none" }, []string{json, "ERROR x"}, []string{json, "ERROR x"}, nil},
+		"no original":   {func(c *Config) { c.KeepOriginal = false }, []string{json}, []string{"x"}, []string{"a"}},
+		"strip":         {func(c *Config) { c.ANSI = "strip" }, []string{colour}, []string{"red"}, nil},
+		"strip, single": {func(c *Config) { c.ANSI = "strip"; c.Multiline = false }, []string{colour}, []string{"red"}, nil},
+		"multiline":     {func(*Config) {}, trace, []string{"Error: x\n    at f (a.js:1:1)"}, []string{"tailrace.line.count"}},
+		"no multiline":  {func(c *Config) { c.Multiline = false }, trace, trace, nil},
+		"only json":     {func(c *Config) { c.Parse = "json" }, []string{`{"a":1}`, "ERROR x"}, []string{`{"a":1}`, "ERROR x"}, []string{"a"}},
+		"lossy is kept": {func(c *Config) { c.KeepOriginal = false }, []string{`{"msg":"x","":1}`}, []string{"x"}, []string{"log.record.original"}},
+		"a bar is kept": {func(*Config) {}, []string{bar}, []string{bar}, nil},
+		"last state":    {last, []string{bar, "x"}, []string{"20 %", "x"}, []string{"log.record.original"}},
+		"last, plain": {func(c *Config) { last(c); c.Parse, c.Multiline = "none", false }, []string{bar, "x"}, []string{"20 %", "x"},
+			[]string{"log.record.original"}},
+		"last, no original": {func(c *Config) { last(c); c.KeepOriginal = false }, []string{bar}, []string{"20 %"}, nil},
+		"last and json":     {last, []string{"wait\r" + json}, []string{"x"}, []string{"a", "log.record.original"}},
+		"strip and json":    {func(c *Config) { c.ANSI = "strip" }, []string{"\x1b[1m" + json + "\x1b[0m"}, []string{"x"}, []string{"a", "log.record.original"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := createDefaultConfig().(*Config)
@@ -336,7 +352,7 @@ func BenchmarkLines(b *testing.B) {
 			}
 			batch := batchOf(in...)
 			g := newGrouping(createDefaultConfig().(*Config).of)
-			r := records{host: "host", scope: "scope"}
+			r := records{host: "host", scopeName: "scope"}
 			b.SetBytes(int64(1000 * len(text)))
 			b.ReportAllocs()
 			for b.Loop() {

@@ -73,7 +73,7 @@ func newRunnerLog(set receiver.Settings, cfg *Config, next consumer.Logs) (*runn
 	return &runnerLog{
 		cfg: cfg, next: next, logger: set.Logger, report: report, telemetry: telemetry,
 		held: make(chan struct{}, 1), grouping: newGrouping(cfg.of),
-		records: records{host: hostname, version: set.BuildInfo.Version, scope: metadata.ScopeName},
+		records: records{host: hostname, version: set.BuildInfo.Version, scopeName: metadata.ScopeName},
 	}, nil
 }
 
@@ -102,6 +102,12 @@ func (r *runnerLog) attach(host component.Host) error {
 	output, err := runnerOf[supervise.Output](host, r.cfg.Runner)
 	if err != nil {
 		return err
+	}
+	if known, ok := output.(interface{ ServerIDs() []string }); ok {
+		for _, id := range r.cfg.unknown(known.ServerIDs()) {
+			r.logger.Warn(fmt.Sprintf("servers::%s: the runner %q has no server with this id, so these keys mean nothing; "+
+				"write the id as it is under servers of the runner", id, r.cfg.Runner), zap.Strings("ids", known.ServerIDs()))
+		}
 	}
 	detach, err := output.Attach(r)
 	if err != nil {
@@ -288,10 +294,10 @@ func (r *runnerLog) offer(ctx context.Context, out output) error {
 
 func (r *runnerLog) drop(ctx context.Context, out output, err error) {
 	for i := range out {
-		r.telemetry.RunnerLogDropped.Add(ctx, int64(len(out[i].records)))
+		r.telemetry.RunnerLogDropped.Add(ctx, int64(out[i].Len()))
 		source := out[i].source
 		r.logger.Error("Output was dropped, because the pipeline does not take it",
 			zap.String("server", source.Server), zap.String("deployment", source.Deployment),
-			zap.Int("records", len(out[i].records)), zap.Error(err))
+			zap.Int("records", out[i].Len()), zap.Error(err))
 	}
 }

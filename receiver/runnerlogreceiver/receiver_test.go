@@ -185,7 +185,7 @@ func TestLinesAndEventsBecomeRecords(t *testing.T) {
 		attrs map[string]any
 	}{
 		{"out", map[string]any{"log.iostream": "stdout"}},
-		{"bad \uFFFD", map[string]any{"log.iostream": "stderr", "tailrace.line.repaired": true}},
+		{"bad \uFFFD", map[string]any{"log.iostream": "stderr", "tailrace.line.repaired": true, "tailrace.line.bytes": []byte("bad \xff")}},
 		{strings.Repeat("x", 256), map[string]any{"log.iostream": "stdout",
 			"tailrace.line.truncated": true, "tailrace.line.part": int64(1), "tailrace.line.last_part": false}},
 		{strings.Repeat("x", 44), map[string]any{"log.iostream": "stdout",
@@ -365,7 +365,7 @@ func BenchmarkRecords(b *testing.B) {
 		entries[i] = supervise.Entry{Time: time.Now(), PID: 7, Stream: supervise.Stdout, Line: strings.Repeat("x", 100)}
 	}
 	batch := newGrouping(createDefaultConfig().(*Config).of).take(supervise.Batch{{Source: source, Entries: entries}}, time.Now())
-	r := records{host: "host", scope: "scope"}
+	r := records{host: "host", scopeName: "scope"}
 	b.SetBytes(100 * 1000)
 	b.ReportAllocs()
 	var last pcommon.Value

@@ -4,7 +4,9 @@
 package runnerlogreceiver
 
 import (
+	"strings"
 
+	"github.com/oklog/ulid/v2"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
@@ -25,8 +27,12 @@ const (
 	attrPart      = "tailrace.line.part"
 	attrLastPart  = "tailrace.line.last_part"
 	attrRepaired  = "tailrace.line.repaired"
+	attrBytes     = "tailrace.line.bytes"
 	attrLines     = "tailrace.line.count"
 	attrContinued = "tailrace.line.continued"
+
+	attrDroppedLines = "tailrace.dropped.lines"
+	attrDroppedBytes = "tailrace.dropped.bytes"
 
 	attrReason     = "tailrace.reason"
 	attrRestarts   = "server.restart_count"
@@ -38,42 +44,76 @@ const (
 	attrDuration   = "build.duration_s"
 	attrExitCode   = "process.exit.code"
 	attrExitSignal = "process.exit.signal"
-
-	attrDroppedLines   = "tailrace.dropped.lines"
-	eventOutputDropped = "tailrace.output.dropped"
 )
 
 // records turns output into pdata. The result belongs to the caller; nothing of it is shared. The same output
 // gives the same records. Not safe for concurrent use.
 type records struct {
-	host    string
-	version string
-	scope   string
-	parser  logline.Parser
+	host      string
+	version   string
+	scopeName string
+	parser    logline.Parser
+	uids      strings.Builder // the block that uids share now
+}
+
+// uidBlock is how many uids share one string: few, because who keeps one keeps all of them.
+const uidBlock = 64
+
+// uid returns the text of a uid.
+func (r *records) uid(id ulid.ULID) string {
+	var text [ulid.EncodedSize]byte
+	_ = id.MarshalTextTo(text[:]) // fails for a wrong length only
+	if r.uids.Cap()-r.uids.Len() < len(text) {
+		r.uids = strings.Builder{}
+		r.uids.Grow(uidBlock * len(text))
+	}
+	start := r.uids.Len()
+	r.uids.Write(text[:])
+	return r.uids.String()[start:]
 }
 
 // build makes a resource for each process: consecutive records of one source with one pid.
 func (r *records) build(out output) plog.Logs {
 	logs := plog.NewLogs()
-	for _, group := range out {
-		for entries := group.records; len(entries) > 0; {
-			n := 1
-			for n < len(entries) && entries[n].PID == entries[0].PID {
-				n++
+	var into plog.LogRecordSlice
+	var source *supervise.Source
+	pid := -1
+	next := func(i, of int) plog.LogRecord {
+		if out[i].source != source || of != pid {
+			source, pid = out[i].source, of
+			into = r.scope(logs.ResourceLogs(), source, pid)
+			n := 0
+			for ; i < len(out) && out[i].source == source; i++ {
+				n += out[i].Len()
 			}
-			resource := logs.ResourceLogs().AppendEmpty()
-			r.resource(resource.Resource().Attributes(), group.source, entries[0].PID)
-			scope := resource.ScopeLogs().AppendEmpty()
-			scope.Scope().SetName(r.scope)
-			scope.Scope().SetVersion(r.version)
-			scope.LogRecords().EnsureCapacity(n)
-			for i := range entries[:n] {
-				r.record(scope.LogRecords().AppendEmpty(), &entries[i], group.settings)
+			into.EnsureCapacity(n)
+		}
+		return into.AppendEmpty()
+	}
+	for i := range out {
+		of := &out[i]
+		for j := range of.records {
+			r.record(next(i, of.records[j].PID), &of.records[j], of.settings)
+		}
+		for j := range of.entries {
+			one := line{Entry: of.entries[j], lines: 1}
+			if one.Event == nil {
+				one.Line, one.printed = of.settings.text(one.Line)
 			}
-			entries = entries[n:]
+			r.record(next(i, one.PID), &one, of.settings)
 		}
 	}
 	return logs
+}
+
+// scope adds a resource with its scope, and returns where its records go.
+func (r *records) scope(to plog.ResourceLogsSlice, source *supervise.Source, pid int) plog.LogRecordSlice {
+	resource := to.AppendEmpty()
+	r.resource(resource.Resource().Attributes(), source, pid)
+	scope := resource.ScopeLogs().AppendEmpty()
+	scope.Scope().SetName(r.scopeName)
+	scope.Scope().SetVersion(r.version)
+	return scope.LogRecords()
 }
 
 func (r *records) resource(attrs pcommon.Map, source *supervise.Source, pid int) {
@@ -104,7 +144,7 @@ func (r *records) record(to plog.LogRecord, from *line, how settings) {
 	} else {
 		r.line(to, from, how)
 	}
-	attrs.PutStr(identity.AttrLogUID, from.UID.String())
+	attrs.PutStr(identity.AttrLogUID, r.uid(from.UID))
 	if from.Part > 0 {
 		attrs.PutBool(attrTruncated, true)
 		attrs.PutInt(attrPart, int64(from.Part))
@@ -112,6 +152,9 @@ func (r *records) record(to plog.LogRecord, from *line, how settings) {
 	}
 	if from.Repaired {
 		attrs.PutBool(attrRepaired, true)
+		if from.Raw != "" {
+			attrs.PutEmptyBytes(attrBytes).FromRaw([]byte(from.Raw))
+		}
 	}
 	if from.lines > 1 {
 		attrs.PutInt(attrLines, int64(from.lines))
@@ -146,8 +189,11 @@ func event(to plog.LogRecord, e *supervise.Event) {
 		attrs.PutStr(identity.AttrBuildStatus, e.State)
 		attrs.PutInt(attrRuns, int64(e.Restarts)+1)
 	case supervise.OutputDropped:
-		name = eventOutputDropped
+		name = identity.EventOutputDropped
+		to.SetSeverityNumber(plog.SeverityNumberWarn)
+		to.SetSeverityText("WARN")
 		attrs.PutInt(attrDroppedLines, e.DroppedLines)
+		attrs.PutInt(attrDroppedBytes, e.DroppedBytes)
 	}
 	to.SetEventName(name)
 	attrs.PutStr(identity.AttrEventName, name)

@@ -37,6 +37,7 @@ type TelemetryBuilder struct {
 	RunnerProcesses           metric.Int64ObservableGauge
 	RunnerRestarts            metric.Int64ObservableCounter
 	RunnerServerCPUTime       metric.Float64ObservableCounter
+	RunnerServerDropped       metric.Int64ObservableCounter
 	RunnerServerHealthy       metric.Int64ObservableGauge
 	RunnerServerMemory        metric.Int64ObservableGauge
 	RunnerServerOpenFiles     metric.Int64ObservableGauge
@@ -190,6 +191,21 @@ func (builder *TelemetryBuilder) RegisterRunnerServerCPUTimeCallback(cb metric.F
 	return nil
 }
 
+// RegisterRunnerServerDroppedCallback sets callback for observable RunnerServerDropped metric.
+func (builder *TelemetryBuilder) RegisterRunnerServerDroppedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.RunnerServerDropped, obs: o})
+		return nil
+	}, builder.RunnerServerDropped)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterRunnerServerHealthyCallback sets callback for observable RunnerServerHealthy metric.
 func (builder *TelemetryBuilder) RegisterRunnerServerHealthyCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
@@ -317,7 +333,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.RunnerOutputDropped, err = builder.meter.Int64ObservableCounter(
 		"otelcol_runner_output_dropped",
-		metric.WithDescription("Records dropped because no runner_log took them, or not within drain_timeout at the end. [Development]"),
+		metric.WithDescription("Records dropped because no runner_log took them, not within drain_timeout at the end, or because of on_overflow. [Development]"),
 		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
@@ -355,6 +371,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_runner_server_cpu_time",
 		metric.WithDescription("CPU time used by the processes of a server since the start of the collector. [Development]"),
 		metric.WithUnit("s"),
+	)
+	errs = errors.Join(errs, err)
+	builder.RunnerServerDropped, err = builder.meter.Int64ObservableCounter(
+		"otelcol_runner_server_dropped",
+		metric.WithDescription("Records of a server dropped because they were more than its buffer holds (on_overflow, or no runner_log), or not taken at the end. [Development]"),
+		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.RunnerServerHealthy, err = builder.meter.Int64ObservableGauge(

@@ -54,7 +54,7 @@ func AssertEqualRunnerOutputBytes(t *testing.T, tt *componenttest.Telemetry, dps
 func AssertEqualRunnerOutputDropped(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_runner_output_dropped",
-		Description: "Records dropped because no runner_log took them, or not within drain_timeout at the end. [Development]",
+		Description: "Records dropped because no runner_log took them, not within drain_timeout at the end, or because of on_overflow. [Development]",
 		Unit:        "{record}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -157,6 +157,22 @@ func AssertEqualRunnerServerCPUTime(t *testing.T, tt *componenttest.Telemetry, d
 		},
 	}
 	got, err := tt.GetMetric("otelcol_runner_server_cpu_time")
+	require.NoError(t, err)
+	metricdatatest.AssertEqual(t, want, got, opts...)
+}
+
+func AssertEqualRunnerServerDropped(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
+	want := metricdata.Metrics{
+		Name:        "otelcol_runner_server_dropped",
+		Description: "Records of a server dropped because they were more than its buffer holds (on_overflow, or no runner_log), or not taken at the end. [Development]",
+		Unit:        "{record}",
+		Data: metricdata.Sum[int64]{
+			Temporality: metricdata.CumulativeTemporality,
+			IsMonotonic: true,
+			DataPoints:  dps,
+		},
+	}
+	got, err := tt.GetMetric("otelcol_runner_server_dropped")
 	require.NoError(t, err)
 	metricdatatest.AssertEqual(t, want, got, opts...)
 }
