@@ -32,6 +32,9 @@ type Limits struct {
 	PollInterval time.Duration
 	// RetryMin and RetryMax bound the back-off after an error of the next consumer. 0 is 1 s and 30 s.
 	RetryMin, RetryMax time.Duration
+	// TokenWindow is how long the store is trusted to remember a token: a batch that was frozen earlier is only sent
+	// after the store was asked what of it is there. 0 trusts it for ever.
+	TokenWindow time.Duration
 	// JournalBytes is the size above which a journal starts again. 0 is 16 MiB.
 	JournalBytes int64
 }
@@ -44,10 +47,11 @@ type Options struct {
 	// Delete removes loaded segments instead of moving them to processed/.
 	Delete  bool
 	Sources []Source
-	// Permanent reports whether repeating can't help after this error of Deliver.
-	Permanent func(error) bool
-	Logger    *zap.Logger
-	Observer  Observer
+	// Classify says what an error of Deliver means, and what it is called in the status; the name must be the same for
+	// the same cause. Nil: everything heals.
+	Classify func(error) (class Class, name string)
+	Logger   *zap.Logger
+	Observer Observer
 	// Hook is called at the points of a batch's way at which tests kill the process. Nil outside of tests.
 	Hook func(signal string, p Point)
 }
@@ -59,6 +63,7 @@ type Point string
 const (
 	PointManifest    Point = "manifest"    // the manifest is durable, nothing was sent
 	PointQuarantined Point = "quarantined" // bad lines are in failed/, nothing was sent
+	PointSplit       Point = "split"       // how a refused batch is taken apart is durable, its parts are not sent
 	PointAnswered    Point = "answered"    // the next consumer accepted, nothing is recorded
 	PointRecorded    Point = "recorded"    // the answer is in the journal, no file was moved
 	PointMoved       Point = "moved"       // files were moved, their offsets are still in the journal

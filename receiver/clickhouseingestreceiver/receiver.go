@@ -14,7 +14,6 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/consumer"
-	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -99,12 +98,12 @@ func (r *ingestReceiver) Start(ctx context.Context, host component.Host) error {
 			MaxRecords: r.cfg.Batch.MaxRecords, MaxBytes: r.cfg.Batch.MaxBytes, MaxDelay: r.cfg.Batch.MaxDelay,
 			MaxLineBytes: r.cfg.MaxLineBytes, PollInterval: r.cfg.PollInterval,
 		},
-		Delete:    r.cfg.AfterIngest == afterDelete,
-		Sources:   r.sources(),
-		Permanent: consumererror.IsPermanent,
-		Logger:    r.set.Logger,
-		Observer:  observer,
-		Hook:      r.hook,
+		Delete:   r.cfg.AfterIngest == afterDelete,
+		Sources:  r.sources(),
+		Classify: classify,
+		Logger:   r.set.Logger,
+		Observer: observer,
+		Hook:     r.hook,
 	})
 	if err != nil {
 		return err
