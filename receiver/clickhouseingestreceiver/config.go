@@ -34,6 +34,9 @@ type Config struct {
 	AfterIngest string `mapstructure:"after_ingest"`
 	// MaxLineBytes is the longest line that is loaded; longer ones go to failed/.
 	MaxLineBytes int `mapstructure:"max_line_bytes"`
+	// TokenWindow is how long ClickHouse is trusted to remember a token; an older batch is only sent again after the
+	// tables were asked what of it is there. 0 trusts it for ever.
+	TokenWindow time.Duration `mapstructure:"token_window"`
 	// ShutdownTimeout bounds how long a shutdown goes on loading what is on disk.
 	ShutdownTimeout time.Duration `mapstructure:"shutdown_timeout"`
 }
@@ -54,6 +57,7 @@ func createDefaultConfig() component.Config {
 		PollInterval:    10 * time.Second,
 		AfterIngest:     afterMove,
 		MaxLineBytes:    64 << 20,
+		TokenWindow:     30 * time.Minute,
 		ShutdownTimeout: 10 * time.Second,
 	}
 }
@@ -73,6 +77,7 @@ func (c *Config) Validate() error {
 	bad(c.PollInterval >= 100*time.Millisecond, "poll_interval", c.PollInterval, "100ms or more")
 	bad(c.AfterIngest == afterMove || c.AfterIngest == afterDelete, "after_ingest", fmt.Sprintf("%q", c.AfterIngest), `"move" or "delete"`)
 	bad(c.MaxLineBytes >= 1024 && c.MaxLineBytes <= 1<<30, "max_line_bytes", c.MaxLineBytes, "between 1024 and 1073741824")
+	bad(c.TokenWindow >= 0, "token_window", c.TokenWindow, "0s (never ask) or more")
 	bad(c.ShutdownTimeout >= 0, "shutdown_timeout", c.ShutdownTimeout, "0s or more")
 	return errors.Join(errs...)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/consumer"
@@ -60,6 +61,13 @@ type schema interface {
 	WaitReady(ctx context.Context) error
 }
 
+// askable is what the extension offers to ask the tables.
+type askable interface {
+	// Conn is nil before the extension's start.
+	Conn() driver.Conn
+	Database() string
+}
+
 // schemaWait bounds one wait for the tables, so that a shutdown is not held up while the store is away.
 const schemaWait = 2 * time.Second
 
@@ -96,7 +104,7 @@ func (r *ingestReceiver) Start(ctx context.Context, host component.Host) error {
 		Path: r.cfg.Path, StatePath: r.cfg.StatePath,
 		Limits: ingest.Limits{
 			MaxRecords: r.cfg.Batch.MaxRecords, MaxBytes: r.cfg.Batch.MaxBytes, MaxDelay: r.cfg.Batch.MaxDelay,
-			MaxLineBytes: r.cfg.MaxLineBytes, PollInterval: r.cfg.PollInterval,
+			MaxLineBytes: r.cfg.MaxLineBytes, PollInterval: r.cfg.PollInterval, TokenWindow: r.cfg.TokenWindow,
 		},
 		Delete:   r.cfg.AfterIngest == afterDelete,
 		Sources:  r.sources(),
@@ -175,6 +183,16 @@ func (r *ingestReceiver) sources() (sources []ingest.Source) {
 		sources = append(sources, ingest.Source{
 			Signal: signalMetrics, Types: []segment.Type{segment.Metrics}, NewBatch: otlpjson.NewMetrics, Deliver: r.deliverMetrics,
 		})
+	}
+	if store, ok := r.store.(askable); ok {
+		for i := range sources {
+			sources[i].Missing = func(ctx context.Context, u ingest.Unit) (int, error) {
+				if err := r.ready(ctx); err != nil {
+					return 0, err
+				}
+				return (&asker{conn: store.Conn(), database: store.Database()}).missing(ctx, u)
+			}
+		}
 	}
 	return sources
 }
