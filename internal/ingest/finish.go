@@ -218,6 +218,11 @@ func (w *worker) finish() {
 	w.cat.remove(moved)
 	w.tell("forgetting segments that were moved", w.journal.note(entry{Forget: keys}))
 	w.opts.Observer.Moved(w.src.Signal, len(moved))
+	for _, f := range moved {
+		if f.bad == "" {
+			w.retain.moved(filepath.Join(f.key.dir(w.opts.Path), segment.DirProcessed), f.size)
+		}
+	}
 	for _, k := range keys {
 		// A file of the same name may have come while the old one was still known: its notification is spent.
 		if problem := w.cat.refresh(k); problem != "" {

@@ -62,6 +62,7 @@ type store struct {
 	health   []error
 	failed   map[string]int
 	replayed int
+	expired  int
 	trouble  map[string]int
 }
 
@@ -217,6 +218,12 @@ func (s *store) Health(_ string, err error) {
 
 func (*store) Retried(string, error) {}
 func (*store) Moved(string, int)     {}
+
+func (s *store) Expired(_ string, files int, _ int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expired += files
+}
 
 // options read logs; notifications are the only way to notice anything after the start.
 func options(dir string, s *store) ingest.Options {

@@ -27,6 +27,7 @@ type worker struct {
 	drain   chan struct{} // closed: finish what is there
 	quit    chan struct{} // closed: end at once
 	once    sync.Once
+	retain  *retainer
 	failing string    // what fails, as it was told last; empty when all is well
 	cause   string    // of the last failed attempt, as Classify calls it
 	apart   bool      // a batch is being taken apart: that a part of it was stored does not end the failure
@@ -36,6 +37,7 @@ type worker struct {
 func newWorker(opts *Options, src Source, j *journal) *worker {
 	w := &worker{opts: opts, src: src, log: opts.Logger.With(zap.String("signal", src.Signal)), cat: newCatalog(opts.Path),
 		journal: j, drain: make(chan struct{}), quit: make(chan struct{})}
+	w.retain = newRetainer(opts, src, w.log, w.quit)
 	var gone []Key
 	for k, off := range j.state.Offsets {
 		// A segment that is gone from a folder that is there will not come back by itself. When the folder is

@@ -399,6 +399,59 @@ func TestKillAtRandomPointsLosesAndDoublesNothing(t *testing.T) {
 	l.exact(t, server)
 }
 
+// Two collectors on one folder, of which the one that loads is killed or stopped, again and again: the other one goes on.
+func TestTwoCollectorsOnOneFolderTakeOverFromEachOther(t *testing.T) {
+	server := clickhousetest.Start(t)
+	createTables(t, server.Conn())
+	l := newLoad(t.TempDir())
+	conn := connect(t, server.Addr())
+	defer conn.Close()
+	points := []string{
+		"", "traces:manifest:2", "logs:quarantined:1", "metrics:sending:2", "traces:answered:1", "logs:recorded:2", "metrics:moved:1", "", "traces:sending:1",
+	}
+	kill, ended := victim(t, l.dir, server.Addr(), points[0])
+	for i := range points {
+		next, nextEnded := victim(t, l.dir, server.Addr(), points[(i+1)%len(points)])
+		gone := false
+		for end := time.Now().Add(time.Duration(50+rand.IntN(150)) * time.Millisecond); time.Now().Before(end) && !gone; {
+			l.write(t, 20)
+			select {
+			case <-ended: // at its named point
+				gone = true
+			case <-time.After(3 * time.Millisecond):
+			}
+			keepUp(server, conn)
+		}
+		if !gone {
+			kill()
+			<-ended
+		}
+		kill, ended = next, nextEnded
+	}
+	before := seen(t, conn)
+	l.write(t, 100)
+	require.Eventually(t, func() bool {
+		keepUp(server, conn)
+		return seen(t, conn) > before
+	}, 30*time.Second, 50*time.Millisecond, "the last one has taken over")
+	kill()
+	<-ended
+	l.exact(t, server)
+}
+
+// seen counts the rows of all tables.
+func seen(t *testing.T, conn driver.Conn) (n uint64) {
+	t.Helper()
+	for _, signal := range []string{signalTraces, signalLogs, signalMetrics} {
+		var rows uint64
+		if err := conn.QueryRow(t.Context(), "SELECT count() FROM "+signal).Scan(&rows); err != nil {
+			return 0
+		}
+		n += rows
+	}
+	return n
+}
+
 func TestKillOfClickHouseUnderLoadLosesAndDoublesNothing(t *testing.T) {
 	server := clickhousetest.Start(t)
 	createTables(t, server.Conn())

@@ -107,6 +107,7 @@ func (r *ingestReceiver) Start(ctx context.Context, host component.Host) error {
 			MaxLineBytes: r.cfg.MaxLineBytes, PollInterval: r.cfg.PollInterval, TokenWindow: r.cfg.TokenWindow,
 		},
 		Delete:   r.cfg.AfterIngest == afterDelete,
+		Retain:   ingest.Retain{MaxAge: r.cfg.Retain.MaxAge, MaxBytes: r.cfg.Retain.MaxBytes},
 		Sources:  r.sources(),
 		Classify: classify,
 		Logger:   r.set.Logger,
