@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.uber.org/zap"
 
 	"github.com/tailrace/tailrace/internal/ingest"
 	"github.com/tailrace/tailrace/internal/ingest/otlpjson"
@@ -134,6 +135,11 @@ func (r *ingestReceiver) findStore(host component.Host) error {
 	}
 	if r.store, ok = extension.(schema); !ok {
 		return fmt.Errorf("store: the extension %q owns no tables: name an extension of the type clickhouse_store", r.cfg.Store)
+	}
+	if w, ok := extension.(watchesConfig); ok {
+		for _, what := range weaknesses(w.CollectorConfig(), r.set.ID) {
+			r.set.Logger.Warn("the pipeline weakens the guarantee that everything is stored exactly once", zap.String("what", what))
+		}
 	}
 	return nil
 }
