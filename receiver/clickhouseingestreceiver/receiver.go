@@ -46,7 +46,8 @@ type ingestReceiver struct {
 	logs    consumer.Logs
 	metrics consumer.Metrics
 
-	hook func(signal string, p ingest.Point) // only in tests: where the process is to be killed
+	hook     func(signal string, p ingest.Point) // only in tests: where the process is to be killed
+	retryMin time.Duration                       // only in tests: the first pause after an error
 
 	store     schema // nil when none is configured
 	obs       *receiverhelper.ObsReport
@@ -105,7 +106,7 @@ func (r *ingestReceiver) Start(ctx context.Context, host component.Host) error {
 		Path: r.cfg.Path, StatePath: r.cfg.StatePath,
 		Limits: ingest.Limits{
 			MaxRecords: r.cfg.Batch.MaxRecords, MaxBytes: r.cfg.Batch.MaxBytes, MaxDelay: r.cfg.Batch.MaxDelay,
-			MaxLineBytes: r.cfg.MaxLineBytes, PollInterval: r.cfg.PollInterval, TokenWindow: r.cfg.TokenWindow,
+			MaxLineBytes: r.cfg.MaxLineBytes, PollInterval: r.cfg.PollInterval, TokenWindow: r.cfg.TokenWindow, RetryMin: r.retryMin,
 		},
 		Delete:   r.cfg.AfterIngest == afterDelete,
 		Retain:   ingest.Retain{MaxAge: r.cfg.Retain.MaxAge, MaxBytes: r.cfg.Retain.MaxBytes},
