@@ -384,7 +384,7 @@ func TestKillAtEveryNamedPointLosesAndDoublesNothing(t *testing.T) {
 		string(ingest.PointRecorded), string(ingest.PointMoved),
 	}
 	hits := map[string]int{}
-	for range 2 * kills() {
+	for range kills() {
 		for _, point := range points {
 			for _, signal := range []string{signalTraces, signalLogs, signalMetrics} {
 				l.write(t, 150)
@@ -395,7 +395,7 @@ func TestKillAtEveryNamedPointLosesAndDoublesNothing(t *testing.T) {
 		}
 	}
 	for _, point := range points {
-		assert.GreaterOrEqual(t, hits[point], 5, "kills at %s", point)
+		assert.GreaterOrEqual(t, hits[point], 3*kills(), "kills at %s", point)
 	}
 	t.Log("kills:", hits)
 	l.exact(t, server)
@@ -409,9 +409,10 @@ func TestKillWhileABatchIsTakenApartLosesAndDoublesNothing(t *testing.T) {
 	conn := connect(t, server.Addr())
 	defer conn.Close()
 	hits := 0
-	for range kills() {
+	all := []string{"split:1", "split:3", "answered:1", "sending:7"}
+	for round := range kills() {
 		for i, signal := range []string{signalTraces, signalLogs, signalMetrics} {
-			for _, at := range []string{"split:1", "split:3", "sending:7", "answered:1"} {
+			for _, at := range all[(i+round)%3 : (i+round)%3+1+round%2] {
 				l.write(t, 60)
 				l.poison(t, segment.Types()[i])
 				point, n, _ := strings.Cut(at, ":")
@@ -423,7 +424,7 @@ func TestKillWhileABatchIsTakenApartLosesAndDoublesNothing(t *testing.T) {
 			}
 		}
 	}
-	assert.GreaterOrEqual(t, hits, 9*kills())
+	assert.GreaterOrEqual(t, hits, 3*kills())
 	l.exact(t, server)
 }
 
@@ -447,7 +448,7 @@ func TestKillAtRandomPointsLosesAndDoublesNothing(t *testing.T) {
 	l := newLoad(t.TempDir())
 	conn := connect(t, server.Addr())
 	defer conn.Close()
-	for range 20 * kills() {
+	for range 10 * kills() {
 		keepUp(server, conn)
 		l.write(t, 200)
 		kill, ended := victim(t, l.dir, server.Addr(), "")
