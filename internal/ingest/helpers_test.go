@@ -294,7 +294,7 @@ func age(t testing.TB, path string) {
 
 func eventually(t testing.TB, cond func() bool, what string) {
 	t.Helper()
-	require.Eventually(t, cond, 10*time.Second, 2*time.Millisecond, what)
+	require.Eventually(t, cond, 60*time.Second, 2*time.Millisecond, what)
 }
 
 func loaded(t testing.TB, s *store, want ...string) {

@@ -111,9 +111,10 @@ func classify(err error) (ingest.Class, string) {
 	return worst, name
 }
 
-// walk calls f for every error in the tree that is known to come from ClickHouse or its client.
+// walk calls f for every error in the tree that is known to come from ClickHouse or its client. It unwraps by itself: errors.As
+// finds only the first of several.
 func walk(err error, f func(ingest.Class, string)) {
-	switch e := err.(type) {
+	switch e := any(err).(type) {
 	case *proto.Exception:
 		class, name := classifyException(e)
 		f(class, name)
@@ -131,7 +132,7 @@ func walk(err error, f func(ingest.Class, string)) {
 	case (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) && !wraps(err):
 		f(ingest.Heals, nameAway)
 	}
-	switch e := err.(type) {
+	switch e := any(err).(type) {
 	case interface{ Unwrap() error }:
 		if inner := e.Unwrap(); inner != nil {
 			walk(inner, f)
@@ -144,7 +145,7 @@ func walk(err error, f func(ingest.Class, string)) {
 }
 
 func wraps(err error) bool {
-	switch err.(type) {
+	switch any(err).(type) {
 	case interface{ Unwrap() error }, interface{ Unwrap() []error }:
 		return true
 	}

@@ -107,7 +107,7 @@ func (a *asker) stored(ctx context.Context, t askTable, rows map[identity]int) (
 	if err != nil {
 		return nil, fmt.Errorf("asking %s what is loaded: %w", t.name, err)
 	}
-	defer res.Close()
+	defer func() { _ = res.Close() }()
 	have := map[identity]uint64{}
 	for res.Next() {
 		var id identity
