@@ -71,6 +71,10 @@ test: test-unit test-e2e ## Unit tests with -race, then end-to-end tests against
 test-unit: clickhouse ## Unit tests with -race
 	go test -race -timeout 15m $(PKGS)
 
+.PHONY: test-kills
+test-kills: clickhouse ## The kill tests of the ingest, long: more than 200 kills of the collector, 50 of ClickHouse
+	TAILRACE_TEST_KILLS=$${KILLS:-10} go test -race -count=1 -timeout 60m -run 'Kill|TwoCollectors' -v ./receiver/clickhouseingestreceiver
+
 .PHONY: test-e2e
 test-e2e: build clickhouse example $(SDK_APP) ## End-to-end tests against the built binary and the real ClickHouse
 	go test -tags e2e -count=1 -timeout 20m ./test/e2e/...

@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/extension"
 	"go.opentelemetry.io/collector/extension/extensioncapabilities"
 	"go.uber.org/zap"
@@ -29,15 +31,18 @@ type store struct {
 	keeper    *clickhouse.Keeper
 	timing    clickhouse.Timing // zero but in tests
 
+	conf atomic.Pointer[confmap.Conf] // the collector's
+
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	host   component.Host
 }
 
 var (
-	_ extension.Extension             = (*store)(nil)
-	_ extensioncapabilities.Dependent = (*store)(nil)
-	_ clickhouse.Store                = (*store)(nil)
+	_ extension.Extension                         = (*store)(nil)
+	_ extensioncapabilities.Dependent             = (*store)(nil)
+	_ extensioncapabilities.ConfigSnapshotWatcher = (*store)(nil)
+	_ clickhouse.Store                            = (*store)(nil)
 )
 
 var errNotStarted = errors.New("clickhouse_store has not been started")
@@ -124,6 +129,23 @@ func (s *store) Shutdown(context.Context) error {
 		return nil
 	}
 	return s.keeper.Close()
+}
+
+// NotifyConfigSnapshot implements extensioncapabilities.ConfigSnapshotWatcher. The collector calls it before it starts
+// the pipelines.
+func (s *store) NotifyConfigSnapshot(_ context.Context, snapshot extensioncapabilities.ConfigSnapshot) error {
+	s.conf.Store(snapshot.Effective())
+	return nil
+}
+
+// CollectorConfig is the collector's effective configuration, for components whose guarantee depends on the
+// pipelines around them; nil before the collector told it. It must not be changed.
+func (s *store) CollectorConfig() map[string]any {
+	conf := s.conf.Load()
+	if conf == nil {
+		return nil
+	}
+	return conf.ToStringMap()
 }
 
 // WaitReady implements clickhouse.Store. Before Start there is nothing to wait for.

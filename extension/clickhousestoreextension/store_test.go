@@ -17,6 +17,8 @@ import (
 	"go.opentelemetry.io/collector/config/configopaque"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/config/configtls"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/extension/extensioncapabilities"
 	"go.opentelemetry.io/collector/extension/extensiontest"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
@@ -164,4 +166,13 @@ func TestACertificateThatCannotBeReadIsAStartError(t *testing.T) {
 	assert.Nil(t, ext.Conn())
 	require.ErrorContains(t, ext.Start(t.Context(), newHost()), "tls: ")
 	require.NoError(t, ext.Shutdown(t.Context()))
+}
+
+func TestTheCollectorsConfigurationIsPassedOn(t *testing.T) {
+	s, err := newStore(extensiontest.NewNopSettings(metadata.Type), createDefaultConfig().(*Config))
+	require.NoError(t, err)
+	assert.Nil(t, s.CollectorConfig())
+	require.NoError(t, s.NotifyConfigSnapshot(t.Context(), extensioncapabilities.NewConfigSnapshot(
+		confmap.NewFromStringMap(map[string]any{"service": map[string]any{"pipelines": nil}}), nil)))
+	assert.Contains(t, s.CollectorConfig(), "service")
 }

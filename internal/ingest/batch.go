@@ -34,6 +34,7 @@ type badLine struct {
 	kind     string
 	reason   string
 	line     []byte // nil: the bytes of the file from..to
+	token    string // under which it was refused
 }
 
 // batch is decoded lines and where they are from.

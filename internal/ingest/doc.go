@@ -28,6 +28,8 @@
 //	quarantined               bad lines in failed/    written again: same names, same content
 //	(sending)                 sent, unanswered        sent again; the store drops what it knows by the token, block
 //	                                                  by block, so also when only some partitions or tables had arrived
+//	split                     parts, unsent           the parts are sent under their own tokens; what is known of them
+//	                                                  is in the journal, the rest is found out again
 //	answered                  stored, unrecorded      as before
 //	recorded                  answer in the journal   the segment is moved after the start, since all of it is loaded
 //	  power failure           answer may be lost      as "answered"
@@ -50,10 +52,18 @@
 //	grows after it was complete      a complete file that was not seen while it was open counts as complete after
 //	                                 resting for two seconds; a last line without newline is then a line
 //
+// # What is refused
+//
+// Classify says what an error means. What heals is repeated as it is, without limit. A unit that is refused, before
+// anything of it was written, is taken apart (apart.go): first by table, since each knows tokens for itself, then in halves
+// under tokens of their own, until the refused record is alone. When nothing shows whether a part of the unit was written all the
+// same, that is only done when the store can be asked (Source.Missing), and each part is sent without what is there.
+//
 // # Limits
 //
 // The store must remember a token for as long as a repetition may take, and the repetition must reach the table that
 // knows it: at most one batch per signal is unanswered at any time, so ClickHouse's window needs to hold the
-// blocks of that batch (at most 96 a unit) besides those of other writers. Losing the state folder loads pending
+// blocks of that batch (at most 96 a unit) besides those of other writers. A batch that is older than Limits.TokenWindow is only
+// sent without what Source.Missing finds. Losing the state folder loads pending
 // segments from their beginning.
 package ingest

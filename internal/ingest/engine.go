@@ -32,6 +32,9 @@ type Limits struct {
 	PollInterval time.Duration
 	// RetryMin and RetryMax bound the back-off after an error of the next consumer. 0 is 1 s and 30 s.
 	RetryMin, RetryMax time.Duration
+	// TokenWindow is how long the store is trusted to remember a token: a batch that was frozen earlier is only sent
+	// after the store was asked what of it is there. 0 trusts it for ever.
+	TokenWindow time.Duration
 	// JournalBytes is the size above which a journal starts again. 0 is 16 MiB.
 	JournalBytes int64
 }
@@ -42,12 +45,15 @@ type Options struct {
 	Path, StatePath string
 	Limits          Limits
 	// Delete removes loaded segments instead of moving them to processed/.
-	Delete  bool
+	Delete bool
+	// Retain bounds what stays in processed/. failed/ is never deleted from.
+	Retain  Retain
 	Sources []Source
-	// Permanent reports whether repeating can't help after this error of Deliver.
-	Permanent func(error) bool
-	Logger    *zap.Logger
-	Observer  Observer
+	// Classify says what an error of Deliver means, and what it is called in the status; the name must be the same for
+	// the same cause. Nil: everything heals.
+	Classify func(error) (class Class, name string)
+	Logger   *zap.Logger
+	Observer Observer
 	// Hook is called at the points of a batch's way at which tests kill the process. Nil outside of tests.
 	Hook func(signal string, p Point)
 }
@@ -59,6 +65,7 @@ type Point string
 const (
 	PointManifest    Point = "manifest"    // the manifest is durable, nothing was sent
 	PointQuarantined Point = "quarantined" // bad lines are in failed/, nothing was sent
+	PointSplit       Point = "split"       // how a refused batch is taken apart is durable, its parts are not sent
 	PointAnswered    Point = "answered"    // the next consumer accepted, nothing is recorded
 	PointRecorded    Point = "recorded"    // the answer is in the journal, no file was moved
 	PointMoved       Point = "moved"       // files were moved, their offsets are still in the journal
@@ -74,6 +81,8 @@ type Observer interface {
 	Retried(signal string, err error)
 	// Moved is called for segments that are done with.
 	Moved(signal string, n int)
+	// Expired is called for loaded segments that were deleted because of Retain.
+	Expired(signal string, files int, bytes int64)
 	// Trouble is called for a file or folder that can't be used as it should.
 	Trouble(signal, kind string)
 	// Health is called when a source begins to fail, with the error, and when it works again, with nil.
@@ -82,18 +91,24 @@ type Observer interface {
 
 // Engine loads segments into the next consumers. See the package's documentation.
 type Engine struct {
-	opts    Options
+	opts   Options
+	ctx    context.Context // of deliveries
+	cancel context.CancelFunc
+	quit   chan struct{} // closed: stand by no longer
+	done   sync.WaitGroup
+
+	mu      sync.Mutex // guards what is there once the folder is ours
 	workers []*worker
 	watch   *watcher
-	locks   []*os.File
-	cancel  context.CancelFunc
-	done    sync.WaitGroup
+	locks   []*stateLock
+
 	stop    sync.Once
 	stopErr error
 }
 
-// Start opens the state and begins. Its errors say what can't work at all: a folder that can't be used, another
-// engine on the same folder, a damaged state.
+// Start opens the state and begins. When another process uses the folder, it stands by, and takes over as soon as that
+// one has ended. Its errors say what can't work at all: a folder that can't be used, another engine of this process on the
+// same folder, a damaged state.
 func Start(opts Options) (*Engine, error) {
 	l := &opts.Limits
 	for _, d := range []struct {
@@ -113,24 +128,35 @@ func Start(opts Options) (*Engine, error) {
 	if opts.StatePath == "" {
 		opts.StatePath = filepath.Join(opts.Path, DefaultState)
 	}
-	e := &Engine{opts: opts}
-	if err := e.open(); err != nil {
-		for _, w := range e.workers {
-			_ = w.journal.close()
-		}
-		e.unlock()
+	e := &Engine{opts: opts, quit: make(chan struct{})}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	err := e.open()
+	var used *inUseError
+	switch {
+	case errors.As(err, &used) && !used.ours:
+		e.done.Go(func() { e.standBy(used) })
+	case err != nil:
+		e.cancel()
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	e.cancel = cancel
-	for _, w := range e.workers {
-		e.done.Go(func() { w.run(ctx) })
-	}
-	e.watch.start()
 	return e, nil
 }
 
-func (e *Engine) open() error {
+// open takes the locks, reads the state and begins, or does nothing.
+func (e *Engine) open() (err error) {
+	var locks []*stateLock
+	var workers []*worker
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, w := range workers {
+			_ = w.journal.close()
+		}
+		for _, l := range locks {
+			l.release()
+		}
+	}()
 	if err := os.MkdirAll(e.opts.Path, 0o750); err != nil {
 		return fmt.Errorf("path: %q can't be used: %w; create it, or configure another one", e.opts.Path, err)
 	}
@@ -148,23 +174,36 @@ func (e *Engine) open() error {
 			if err := os.MkdirAll(dir, 0o750); err != nil {
 				return fmt.Errorf("state_path: %q can't be used: %w; make it writable, or configure another one", dir, err)
 			}
-			f, err := lock(dir)
+			l, err := lock(dir, e.place())
 			if err != nil {
 				return err
 			}
-			e.locks = append(e.locks, f)
+			locks = append(locks, l)
 		}
 		j, err := openJournal(state, e.opts.Limits.JournalBytes)
 		if err != nil {
 			return fmt.Errorf("state_path: %w", err)
 		}
 		w := newWorker(&e.opts, src, j)
-		e.workers = append(e.workers, w)
+		workers = append(workers, w)
 		for _, t := range src.Types {
 			catalogs[t], signals[t] = w.cat, src.Signal
 		}
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	select {
+	case <-e.quit:
+		return errStopped
+	default:
+	}
+	e.locks, e.workers = locks, workers
 	e.watch = newWatcher(e.opts.Path, e.opts.Limits.PollInterval, catalogs, signals, e.opts.Logger, e.opts.Observer)
+	for _, w := range workers {
+		e.done.Go(func() { w.run(e.ctx) })
+		e.done.Go(w.retain.run)
+	}
+	e.watch.start()
 	return nil
 }
 
@@ -174,58 +213,23 @@ func same(a, b string) bool {
 	return errA == nil && errB == nil && a == b
 }
 
-// lock takes the lock of a state folder and writes into it who holds it.
-func lock(dir string) (*os.File, error) {
-	name := filepath.Join(dir, "lock")
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o640)
-	if err != nil {
-		return nil, fmt.Errorf("state_path: %w", err)
-	}
-	ok, err := tryLock(f)
-	if err == nil && ok {
-		host, _ := os.Hostname()
-		_ = f.Truncate(0)
-		_, err = f.WriteAt(fmt.Appendf(nil, "process %d on %s since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339)), 0)
-		if err == nil {
-			return f, nil
-		}
-	}
-	_ = f.Close()
-	if err != nil {
-		return nil, fmt.Errorf("state_path: lock %q: %w", name, err)
-	}
-	holder, _ := os.ReadFile(name)
-	return nil, fmt.Errorf("state_path: %q is in use by %s; two receivers on one folder would load everything twice: "+
-		"stop the other one, or give this one another path", dir, firstLine(holder))
-}
-
-func firstLine(b []byte) string {
-	for i, c := range b {
-		if c == '\n' {
-			b = b[:i]
-			break
-		}
-	}
-	if len(b) == 0 {
-		return "another process"
-	}
-	return string(b)
-}
-
-func (e *Engine) unlock() {
-	for _, f := range e.locks {
-		_ = f.Close()
-	}
-}
-
-// Pending is how far the source of a signal is behind.
+// Pending is how far the source of a signal is behind; nothing while it stands by.
 func (e *Engine) Pending(signal string) Pending {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	for _, w := range e.workers {
 		if w.src.Signal == signal {
 			return w.cat.pending(time.Now())
 		}
 	}
 	return Pending{}
+}
+
+// Active reports whether the folder is ours; false while another process uses it.
+func (e *Engine) Active() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.watch != nil
 }
 
 // Shutdown looks at the folder once more, sends what is there, and ends. It stops sending at the time-out,
@@ -237,9 +241,15 @@ func (e *Engine) Shutdown(ctx context.Context, timeout time.Duration) error {
 }
 
 func (e *Engine) shutdown(ctx context.Context, timeout time.Duration) error {
-	e.watch.stop()
-	e.watch.scan()
-	for _, w := range e.workers {
+	e.mu.Lock()
+	close(e.quit) // from here on nothing is taken over any more
+	workers := e.workers
+	e.mu.Unlock()
+	if e.watch != nil {
+		e.watch.stop()
+		e.watch.scan()
+	}
+	for _, w := range workers {
 		close(w.drain)
 	}
 	done := make(chan struct{})
@@ -247,14 +257,21 @@ func (e *Engine) shutdown(ctx context.Context, timeout time.Duration) error {
 		e.done.Wait()
 		close(done)
 	}()
+	drained := make(chan struct{})
+	go func() {
+		for _, w := range workers {
+			<-w.quit
+		}
+		close(drained)
+	}()
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
-	case <-done:
+	case <-drained:
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	for _, w := range e.workers {
+	for _, w := range workers {
 		w.end()
 	}
 	e.cancel()
@@ -264,9 +281,11 @@ func (e *Engine) shutdown(ctx context.Context, timeout time.Duration) error {
 		return errors.New("the next consumer does not return although its context has ended; its batch is sent again after the next start")
 	}
 	var errs []error
-	for _, w := range e.workers {
+	for _, w := range workers {
 		errs = append(errs, w.journal.close())
 	}
-	e.unlock()
+	for _, l := range e.locks {
+		l.release()
+	}
 	return errors.Join(errs...)
 }

@@ -4,6 +4,7 @@
 package ingest
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,6 +35,8 @@ type failure struct {
 	To     int64  `json:"to"`
 	Kind   string `json:"kind"`
 	Reason string `json:"reason"`
+	// Token is the one under which the next consumer refused the record.
+	Token string `json:"token,omitempty"`
 }
 
 // quarantine writes the bad lines of a batch, those of a cut into one file `failed/{id}+{from}.jsonl` with
@@ -73,7 +76,7 @@ func quarantineCut(base string, cut Cut, lines []badLine) error {
 			if err != nil {
 				return err
 			}
-			why := failure{File: cut.File, From: l.from, To: l.to, Kind: l.kind, Reason: l.reason}
+			why := failure{File: cut.File, From: l.from, To: l.to, Kind: l.kind, Reason: l.reason, Token: l.token}
 			if wrote {
 				n++
 				why.Line = n
@@ -125,7 +128,7 @@ func writeBad(f *os.File, base string, cut Cut, l badLine) (bool, error) {
 }
 
 // partLines returns what of a batch's lines went into a unit, and which cuts are not what they were.
-func partLines(base string, m *Manifest, src Source, unit int, reason string) (lines, changed []badLine, err error) {
+func partLines(base string, m *Manifest, src Source, unit int, reason, token string) (lines, changed []badLine, err error) {
 	b, changed, err := load(base, m, src)
 	if err != nil {
 		return nil, nil, err
@@ -133,6 +136,18 @@ func partLines(base string, m *Manifest, src Source, unit int, reason string) (l
 	if _, err := b.data.Units(m.Plan); err != nil {
 		return nil, nil, err
 	}
+	err = eachGood(base, m, b, changed, func(cut int, l segment.Line) error {
+		part, err := b.data.Part(l.Bytes, unit)
+		if err == nil && part != nil {
+			lines = append(lines, badLine{cut: cut, from: l.From, to: l.To, kind: KindRefused, reason: reason, line: slices.Clone(part), token: token})
+		}
+		return err
+	})
+	return lines, changed, err
+}
+
+// eachGood calls f with the lines of a batch that was loaded again, but for those that were not added to it.
+func eachGood(base string, m *Manifest, b *batch, changed []badLine, f func(cut int, l segment.Line) error) error {
 	gone := map[int]bool{}
 	for _, c := range changed {
 		gone[c.cut] = true
@@ -147,23 +162,17 @@ func partLines(base string, m *Manifest, src Source, unit int, reason string) (l
 		if gone[i] {
 			continue
 		}
-		var partErr error
+		var failed error
 		err := eachLine(base, c, m.MaxLine, func(l segment.Line) {
-			if unreadable[[2]int64{int64(i), l.From}] || l.TooLong || partErr != nil {
-				return
-			}
-			part, err := b.data.Part(l.Bytes, unit)
-			if err != nil {
-				partErr = err
-			} else if part != nil {
-				lines = append(lines, badLine{cut: i, from: l.From, to: l.To, kind: KindRefused, reason: reason, line: slices.Clone(part)})
+			if failed == nil && !l.TooLong && !unreadable[[2]int64{int64(i), l.From}] && len(bytes.TrimSpace(l.Bytes)) > 0 {
+				failed = f(i, l)
 			}
 		})
-		if err := errors.Join(err, partErr); err != nil {
-			return nil, nil, err
+		if err := errors.Join(err, failed); err != nil {
+			return err
 		}
 	}
-	return lines, changed, nil
+	return nil
 }
 
 // subDir makes a folder and its name durable.
@@ -209,6 +218,11 @@ func (w *worker) finish() {
 	w.cat.remove(moved)
 	w.tell("forgetting segments that were moved", w.journal.note(entry{Forget: keys}))
 	w.opts.Observer.Moved(w.src.Signal, len(moved))
+	for _, f := range moved {
+		if f.bad == "" {
+			w.retain.moved(filepath.Join(f.key.dir(w.opts.Path), segment.DirProcessed), f.size)
+		}
+	}
 	for _, k := range keys {
 		// A file of the same name may have come while the old one was still known: its notification is spent.
 		if problem := w.cat.refresh(k); problem != "" {

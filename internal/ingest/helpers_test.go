@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,7 +27,23 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var errPermanent = errors.New("never")
+var (
+	errPermanent = errors.New("never")
+	errRefused   = errors.New("refused before anything was written")
+	errDoubtful  = errors.New("an error that nobody knows")
+)
+
+func classify(err error) (ingest.Class, string) {
+	switch {
+	case errors.Is(err, errPermanent):
+		return ingest.Permanent, ""
+	case errors.Is(err, errRefused):
+		return ingest.Refused, ""
+	case errors.Is(err, errDoubtful):
+		return ingest.Doubtful, ""
+	}
+	return ingest.Heals, ""
+}
 
 // store accepts log records as ClickHouse does: what comes under a token it knows is dropped.
 type store struct {
@@ -37,10 +54,15 @@ type store struct {
 	err    error // answer, instead of storing
 	// lost makes the store keep the unit although it answers err.
 	lost     bool
+	refuse   func(uids []string) error // nil accepts all
+	partly   int                       // so many records of what is refused are kept
+	left     int                       // answers until it is away, when limited
+	limited  bool
 	attempts []attempt
 	health   []error
 	failed   map[string]int
 	replayed int
+	expired  int
 	trouble  map[string]int
 }
 
@@ -70,12 +92,76 @@ func (s *store) deliver(_ context.Context, token string, u ingest.Unit) error {
 	if s.err != nil && !s.lost {
 		return s.err
 	}
+	if s.left--; s.limited && s.left < 0 {
+		return errors.New("away")
+	}
+	if s.refuse != nil {
+		if err := s.refuse(uids); err != nil {
+			for _, uid := range uids[:min(s.partly, len(uids))] {
+				if !slices.Contains(s.order, uid) && s.refuse([]string{uid}) == nil {
+					s.order = append(s.order, uid)
+				}
+			}
+			return err
+		}
+	}
 	if _, known := s.tokens[token]; !known {
 		s.tokens[token] = uids
 		s.order = append(s.order, uids...)
 		s.units = append(s.units, uids)
 	}
 	return s.err
+}
+
+// missing removes what is in the store.
+func (s *store) missing(_ context.Context, u ingest.Unit) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	data := u.(*otlpjson.Unit[plog.Logs]).Data
+	for _, rl := range data.ResourceLogs().All() {
+		for _, sl := range rl.ScopeLogs().All() {
+			sl.LogRecords().RemoveIf(func(r plog.LogRecord) bool { return slices.Contains(s.order, r.Body().Str()) })
+		}
+	}
+	return data.LogRecordCount(), nil
+}
+
+func (s *store) setRefuse(f func([]string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuse = f
+}
+
+// quota lets the store answer n times, then it is away.
+func (s *store) quota(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left, s.limited = n, true
+}
+
+// forget forgets all tokens.
+func (s *store) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.tokens)
+}
+
+func (s *store) lastHealth() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.health[len(s.health)-1]
+}
+
+// sent lists what was sent under each token.
+func (s *store) sent() map[string]map[string]bool {
+	by := map[string]map[string]bool{}
+	for _, a := range s.tries() {
+		if by[a.token] == nil {
+			by[a.token] = map[string]bool{}
+		}
+		by[a.token][a.uids] = true
+	}
+	return by
 }
 
 func (s *store) answer(err error, lost bool) {
@@ -133,6 +219,12 @@ func (s *store) Health(_ string, err error) {
 func (*store) Retried(string, error) {}
 func (*store) Moved(string, int)     {}
 
+func (s *store) Expired(_ string, files int, _ int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expired += files
+}
+
 // options read logs; notifications are the only way to notice anything after the start.
 func options(dir string, s *store) ingest.Options {
 	return ingest.Options{
@@ -144,8 +236,8 @@ func options(dir string, s *store) ingest.Options {
 		Sources: []ingest.Source{{
 			Signal: "logs", Types: []segment.Type{segment.Logs, segment.Scores}, NewBatch: otlpjson.NewLogs, Deliver: s.deliver,
 		}},
-		Permanent: func(err error) bool { return errors.Is(err, errPermanent) },
-		Observer:  s,
+		Classify: classify,
+		Observer: s,
 	}
 }
 
@@ -202,7 +294,7 @@ func age(t testing.TB, path string) {
 
 func eventually(t testing.TB, cond func() bool, what string) {
 	t.Helper()
-	require.Eventually(t, cond, 10*time.Second, 2*time.Millisecond, what)
+	require.Eventually(t, cond, 60*time.Second, 2*time.Millisecond, what)
 }
 
 func loaded(t testing.TB, s *store, want ...string) {

@@ -23,6 +23,10 @@ import (
 // maxRecord bounds one record of a journal when it is read: a manifest of 10,000 cuts has about 3 MB.
 const maxRecord = 256 << 20
 
+// stateVersion is written, and read with those before it. Version 2 knows parts, which a release that does not
+// know them would send again as a whole.
+const stateVersion = 2
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // entry is one record of the journal; exactly one field is set.
@@ -30,6 +34,7 @@ type entry struct {
 	Snapshot *snapshot    `json:"snapshot,omitempty"`
 	Manifest *Manifest    `json:"manifest,omitempty"`
 	Unit     *unitOutcome `json:"unit,omitempty"`
+	Part     *part        `json:"part,omitempty"`
 	Done     uint64       `json:"done,omitempty"`
 	Forget   []Key        `json:"forget,omitempty"`
 }
@@ -42,6 +47,7 @@ type snapshot struct {
 	Offsets  map[Key]int64  `json:"offsets"`
 	Pending  *Manifest      `json:"pending,omitempty"`
 	Units    []*unitOutcome `json:"units,omitempty"`
+	Parts    []*part        `json:"parts,omitempty"`
 }
 
 // unitOutcome says that a unit of the pending batch is settled and must not be sent again.
@@ -105,7 +111,7 @@ func openJournal(dir string, limit int64) (*journal, error) {
 		j.gen = gen
 	}
 	if j.gen == 0 {
-		j.state = snapshot{Version: 1, Instance: strings.ReplaceAll(uuid.NewString(), "-", "")[:16], Offsets: map[Key]int64{}}
+		j.state = snapshot{Version: stateVersion, Instance: strings.ReplaceAll(uuid.NewString(), "-", "")[:16], Offsets: map[Key]int64{}}
 	} else if err := j.load(filepath.Join(dir, journalName(j.gen))); err != nil {
 		return nil, err
 	}
@@ -171,7 +177,7 @@ func readJournal(r io.Reader) (snapshot, error) {
 func synced(in *bufio.Reader) bool {
 	for {
 		line, err := readRecord(in)
-		if e, derr := decodeEntry(line); derr == nil && (e.Done != 0 || e.Unit != nil) {
+		if e, derr := decodeEntry(line); derr == nil && (e.Done != 0 || e.Unit != nil || e.Part != nil) {
 			return true
 		}
 		if err != nil {
@@ -246,10 +252,11 @@ func (s *snapshot) apply(e entry, first bool) error {
 	case first != (e.Snapshot != nil):
 		return fmt.Errorf("%w: a snapshot stands at the beginning, and only there", errContradiction)
 	case e.Snapshot != nil:
-		if e.Snapshot.Version != 1 {
+		if e.Snapshot.Version < 1 || e.Snapshot.Version > stateVersion {
 			return fmt.Errorf("%w: version %d is not known to this release", errContradiction, e.Snapshot.Version)
 		}
 		*s = *e.Snapshot
+		s.Version = stateVersion
 		if s.Offsets == nil {
 			s.Offsets = map[Key]int64{}
 		}
@@ -257,12 +264,17 @@ func (s *snapshot) apply(e entry, first bool) error {
 		if s.Pending != nil || e.Manifest.Seq <= s.Seq {
 			return fmt.Errorf("%w: batch %d begins while %d is the last", errContradiction, e.Manifest.Seq, s.Seq)
 		}
-		s.Pending, s.Units, s.Seq = e.Manifest, nil, e.Manifest.Seq
+		s.Pending, s.Units, s.Parts, s.Seq = e.Manifest, nil, nil, e.Manifest.Seq
 	case e.Unit != nil:
 		if s.Pending == nil || s.Pending.Seq != e.Unit.Seq {
 			return fmt.Errorf("%w: a unit of batch %d, which is not pending", errContradiction, e.Unit.Seq)
 		}
 		s.Units = append(s.Units, e.Unit)
+	case e.Part != nil:
+		if s.Pending == nil || s.Pending.Seq != e.Part.Seq {
+			return fmt.Errorf("%w: a part of batch %d, which is not pending", errContradiction, e.Part.Seq)
+		}
+		s.Parts = append(s.Parts, e.Part)
 	case e.Done != 0:
 		if s.Pending == nil || s.Pending.Seq != e.Done {
 			return fmt.Errorf("%w: batch %d is acknowledged, which is not pending", errContradiction, e.Done)
@@ -270,7 +282,7 @@ func (s *snapshot) apply(e entry, first bool) error {
 		for _, c := range s.Pending.Cuts {
 			s.Offsets[c.File] = c.To
 		}
-		s.Pending, s.Units = nil, nil
+		s.Pending, s.Units, s.Parts = nil, nil, nil
 	default:
 		for _, k := range e.Forget {
 			delete(s.Offsets, k)
@@ -310,7 +322,7 @@ func (j *journal) append(e entry) error {
 		if err := j.rotate(); err != nil {
 			return err
 		}
-		if e.Manifest == nil && e.Unit == nil {
+		if e.Manifest == nil && e.Unit == nil && e.Part == nil {
 			return nil // noted: the state already holds it, and now the file too
 		}
 	}

@@ -137,11 +137,11 @@ func TestJournalGoesOnInANewFileAfterAFailedWrite(t *testing.T) {
 
 func TestJournalOfANewerVersionIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	line, err := encodeEntry(entry{Snapshot: &snapshot{Version: 2, Instance: "x"}})
+	line, err := encodeEntry(entry{Snapshot: &snapshot{Version: 3, Instance: "x"}})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, journalName(7)), line, 0o600))
 	_, err = openJournal(dir, 1<<20)
-	require.ErrorContains(t, err, "version 2")
+	require.ErrorContains(t, err, "version 3")
 }
 
 func TestAKeyCannotLeadOutOfTheFolder(t *testing.T) {

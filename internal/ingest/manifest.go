@@ -69,6 +69,8 @@ type Manifest struct {
 	// Plan is how the batch is cut into units, in the form of its codec; empty when it goes as one.
 	Plan json.RawMessage `json:"plan,omitempty"`
 	Cuts []Cut           `json:"cuts"`
+	// At is when it was frozen, in seconds since 1970; 0 when an older release did it.
+	At int64 `json:"at,omitempty"`
 }
 
 // check refuses what can only come from a damaged or foreign file.

@@ -5,6 +5,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -26,13 +27,17 @@ type worker struct {
 	drain   chan struct{} // closed: finish what is there
 	quit    chan struct{} // closed: end at once
 	once    sync.Once
-	failing bool
+	retain  *retainer
+	failing string    // what fails, as it was told last; empty when all is well
+	cause   string    // of the last failed attempt, as Classify calls it
+	apart   bool      // a batch is being taken apart: that a part of it was stored does not end the failure
 	moveAt  time.Time // not before, after an error
 }
 
 func newWorker(opts *Options, src Source, j *journal) *worker {
 	w := &worker{opts: opts, src: src, log: opts.Logger.With(zap.String("signal", src.Signal)), cat: newCatalog(opts.Path),
 		journal: j, drain: make(chan struct{}), quit: make(chan struct{})}
+	w.retain = newRetainer(opts, src, w.log, w.quit)
 	var gone []Key
 	for k, off := range j.state.Offsets {
 		// A segment that is gone from a folder that is there will not come back by itself. When the folder is
@@ -122,7 +127,7 @@ func (w *worker) run(ctx context.Context) {
 // seal freezes a batch: its manifest is durable when it returns.
 func (w *worker) seal(cur *batch) (*Manifest, bool) {
 	s := &w.journal.state
-	m := &Manifest{Seq: s.Seq + 1, MaxLine: cur.maxLine, Cuts: cur.cuts, Plan: cur.data.Plan()}
+	m := &Manifest{Seq: s.Seq + 1, MaxLine: cur.maxLine, Cuts: cur.cuts, Plan: cur.data.Plan(), At: time.Now().Unix()}
 	m.Token = newToken(s.Instance, w.src.Signal, m.Seq, m.Cuts)
 	ok := w.retry("writing the manifest", func() error { return w.journal.commit(entry{Manifest: m}) })
 	return m, ok
@@ -171,7 +176,15 @@ func (w *worker) deliver(ctx context.Context, m *Manifest, b *batch, changed []b
 				return false
 			}
 		}
-		if reason != "" && !w.refuse(m, i, reason, unitToken(m.Token, i, len(units)), &bad) {
+		token := unitToken(m.Token, i, len(units))
+		if reason != "" && !w.refuse(m, &bad, func() (lines, changed []badLine, err error) {
+			return partLines(w.opts.Path, m, w.src, i, reason, token)
+		}) {
+			return false
+		}
+		if parts := w.journal.state.refusedParts(i); len(parts) > 0 && !w.refuse(m, &bad, func() (lines, changed []badLine, err error) {
+			return refusedLines(w.opts.Path, m, w.src, i, parts)
+		}) {
 			return false
 		}
 	}
@@ -196,45 +209,61 @@ func (w *worker) settled(unit int) (reason string, ok bool) {
 	return "", false
 }
 
-// sendUnit sends a unit until it is answered, always under the same token. It returns the reason when it was
-// refused for good. What can't be stored although others can is found here, in later versions, by halving
-// the unit: its parts become outcomes in the journal, under tokens derived from the unit's.
+// errSuspect ends the repetition of something that is to be taken apart.
+var errSuspect = errors.New("it is to be taken apart")
+
+// sendUnit sends a unit until it is answered, always under the same token, and takes it apart when the store goes on
+// refusing it. It returns the reason when the unit was refused for good as a whole.
 func (w *worker) sendUnit(ctx context.Context, m *Manifest, units []Unit, i int, bad *[]badLine) (refused string, ok bool) {
 	token := unitToken(m.Token, i, len(units))
 	unit := units[i]
 	units[i] = nil // handed on: the consumer may change it
-	ok = w.retry("sending", func() error {
+	root := &part{Unit: i, Table: allTables, To: unit.Records()}
+	if slices.ContainsFunc(w.journal.state.Parts, func(p *part) bool { return p.Unit == i }) {
+		root = nil // it was being taken apart when an earlier run ended
+	}
+	var suspicion struct {
+		err            error
+		class          Class
+		sure, doubtful int
+	}
+	ok = root == nil || w.retry("sending", func() error {
 		if unit == nil {
-			again, changed, err := load(w.opts.Path, m, w.src)
+			again, err := w.reload(m, bad)
 			if err != nil {
 				return err
 			}
-			if len(changed) > 0 {
-				w.log.Error("a segment was changed while its batch was not answered", zap.String("segment", string(m.Cuts[changed[0].cut].File)),
-					zap.String("reason", changed[0].reason))
-				*bad = withChanged(*bad, changed)
-				if err := quarantine(w.opts.Path, m, *bad); err != nil {
-					return err
-				}
-			}
-			fresh, err := again.data.Units(m.Plan)
-			if err != nil {
-				return err
-			}
-			if unit = fresh[i]; unit == nil {
+			if unit = again[i]; unit == nil {
 				return nil
 			}
 		}
 		u := unit
 		unit = nil
-		err := w.src.Deliver(ctx, token, u)
-		if err != nil && w.opts.Permanent != nil && w.opts.Permanent(err) {
+		class, err := w.attempt(ctx, m, token, u, false)
+		s := &suspicion
+		switch s.class, s.err = class, err; {
+		case err == nil:
+			return nil
+		case class == Permanent:
 			refused = err.Error()
 			return nil
+		case class == Refused:
+			s.sure++
+		case class == Doubtful && w.src.Missing != nil:
+			s.doubtful++
+		default:
+			s.sure, s.doubtful = 0, 0
+		}
+		if s.sure >= refusedTries || s.sure+s.doubtful >= doubtfulTries {
+			root = nil
+			return errSuspect
 		}
 		return err
 	})
 	if !ok {
+		return "", false
+	}
+	if root == nil && !w.takeApart(ctx, m, i, token, suspicion.err, suspicion.class) {
 		return "", false
 	}
 	outcome := entry{Unit: &unitOutcome{Seq: m.Seq, Unit: i, Refused: refused}}
@@ -248,10 +277,27 @@ func (w *worker) sendUnit(ctx context.Context, m *Manifest, units []Unit, i int,
 	return refused, ok
 }
 
-// refuse brings the lines of a unit to failed/, with those that are there already.
-func (w *worker) refuse(m *Manifest, unit int, reason, token string, bad *[]badLine) bool {
+// reload makes the units of a batch again from the files.
+func (w *worker) reload(m *Manifest, bad *[]badLine) ([]Unit, error) {
+	again, changed, err := load(w.opts.Path, m, w.src)
+	if err != nil {
+		return nil, err
+	}
+	if len(changed) > 0 {
+		w.log.Error("a segment was changed while its batch was not answered", zap.String("segment", string(m.Cuts[changed[0].cut].File)),
+			zap.String("reason", changed[0].reason))
+		*bad = withChanged(*bad, changed)
+		if err := quarantine(w.opts.Path, m, *bad); err != nil {
+			return nil, err
+		}
+	}
+	return again.data.Units(m.Plan)
+}
+
+// refuse brings lines to failed/, with those that are there already.
+func (w *worker) refuse(m *Manifest, bad *[]badLine, which func() (lines, changed []badLine, err error)) bool {
 	return w.retry("writing refused lines to failed/", func() error {
-		lines, changed, err := partLines(w.opts.Path, m, w.src, unit, reason+" (token "+token+")")
+		lines, changed, err := which()
 		if err != nil {
 			return err
 		}
@@ -282,8 +328,8 @@ func withChanged(bad, changed []badLine) []badLine {
 // retry calls f until it succeeds, with growing pauses. False: the worker was stopped, or has to finish and f does
 // not succeed.
 func (w *worker) retry(what string, f func() error) bool {
-	pause := w.opts.Limits.RetryMin
-	for {
+	w.cause = ""
+	for n := 1; ; n++ {
 		select {
 		case <-w.quit:
 			return false
@@ -291,30 +337,53 @@ func (w *worker) retry(what string, f func() error) bool {
 		}
 		err := f()
 		if err == nil {
-			if w.failing {
-				w.failing = false
-				w.log.Info("works again", zap.String("what", what))
-				w.opts.Observer.Health(w.src.Signal, nil)
-			}
+			w.well(what)
+			return true
+		}
+		if errors.Is(err, errSuspect) {
+			w.opts.Observer.Retried(w.src.Signal, err)
 			return true
 		}
 		err = fmt.Errorf("%s: %w", what, err)
 		w.opts.Observer.Retried(w.src.Signal, err)
-		if !w.failing {
-			w.failing = true
-			w.log.Warn("failed, it is tried again without limit", zap.Error(err))
-			w.opts.Observer.Health(w.src.Signal, err)
-		}
-		wait := time.NewTimer(pause/2 + rand.N(pause/2+1))
-		select {
-		case <-wait.C:
-		case <-w.drain:
-			wait.Stop()
-			return false
-		case <-w.quit:
-			wait.Stop()
+		w.ill(what+w.cause, err)
+		if !w.wait(n, w.opts.Limits.RetryMax) {
 			return false
 		}
-		pause = min(2*pause, w.opts.Limits.RetryMax)
 	}
 }
+
+// ill tells that something fails, when nothing failed before or something else did.
+func (w *worker) ill(what string, err error) {
+	if w.failing == what || (w.apart && w.failing != "") {
+		return
+	}
+	w.failing = what
+	w.log.Warn("failed, it is tried again", zap.Error(err))
+	w.opts.Observer.Health(w.src.Signal, err)
+}
+
+func (w *worker) well(what string) {
+	if w.failing != "" && !w.apart {
+		w.failing = ""
+		w.log.Info("works again", zap.String("what", what))
+		w.opts.Observer.Health(w.src.Signal, nil)
+	}
+}
+
+// wait is the pause before the n-th repetition. False: the worker has to end.
+func (w *worker) wait(n int, most time.Duration) bool {
+	pause := min(w.opts.Limits.RetryMin<<min(n-1, 20), most)
+	timer := time.NewTimer(pause/2 + rand.N(pause/2+1))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-w.drain:
+	case <-w.quit:
+	}
+	return false
+}
+
+// pause is the pause between attempts while a record is suspected.
+func (w *worker) pause(n int) bool { return w.wait(n, min(suspectPause, w.opts.Limits.RetryMax)) }

@@ -22,6 +22,9 @@ type Source struct {
 	// The same unit may come again with the same token, and must then be stored only once.
 	// The unit may be changed or kept by the consumer; it is not used again.
 	Deliver func(ctx context.Context, token string, unit Unit) error
+	// Missing removes from the unit what is in the store already, and returns how many records are left. It is asked when
+	// a token alone can't tell: the store may have forgotten it. Nil when the store can't be asked.
+	Missing func(ctx context.Context, unit Unit) (left int, err error)
 }
 
 // Batch collects decoded lines. It is deterministic: the same lines in the same order give the same

@@ -32,8 +32,13 @@ type Config struct {
 	PollInterval time.Duration `mapstructure:"poll_interval"`
 	// AfterIngest says what is done with a loaded segment: move (to processed/) or delete.
 	AfterIngest string `mapstructure:"after_ingest"`
+	// Retain bounds what stays in processed/.
+	Retain RetainConfig `mapstructure:"retain"`
 	// MaxLineBytes is the longest line that is loaded; longer ones go to failed/.
 	MaxLineBytes int `mapstructure:"max_line_bytes"`
+	// TokenWindow is how long ClickHouse is trusted to remember a token; an older batch is only sent again after the
+	// tables were asked what of it is there. 0 trusts it for ever.
+	TokenWindow time.Duration `mapstructure:"token_window"`
 	// ShutdownTimeout bounds how long a shutdown goes on loading what is on disk.
 	ShutdownTimeout time.Duration `mapstructure:"shutdown_timeout"`
 }
@@ -47,13 +52,23 @@ type BatchConfig struct {
 	MaxDelay time.Duration `mapstructure:"max_delay"`
 }
 
+// RetainConfig bounds what stays in processed/; 0 is no bound.
+type RetainConfig struct {
+	// MaxAge is counted from the last write to a segment.
+	MaxAge time.Duration `mapstructure:"max_age"`
+	// MaxBytes is for each signal.
+	MaxBytes int64 `mapstructure:"max_bytes"`
+}
+
 func createDefaultConfig() component.Config {
 	return &Config{
 		Path:            "./data/jsonl",
 		Batch:           BatchConfig{MaxRecords: 20_000, MaxBytes: 16 << 20, MaxDelay: 250 * time.Millisecond},
 		PollInterval:    10 * time.Second,
 		AfterIngest:     afterMove,
+		Retain:          RetainConfig{MaxAge: 72 * time.Hour, MaxBytes: 10 << 30},
 		MaxLineBytes:    64 << 20,
+		TokenWindow:     30 * time.Minute,
 		ShutdownTimeout: 10 * time.Second,
 	}
 }
@@ -73,6 +88,9 @@ func (c *Config) Validate() error {
 	bad(c.PollInterval >= 100*time.Millisecond, "poll_interval", c.PollInterval, "100ms or more")
 	bad(c.AfterIngest == afterMove || c.AfterIngest == afterDelete, "after_ingest", fmt.Sprintf("%q", c.AfterIngest), `"move" or "delete"`)
 	bad(c.MaxLineBytes >= 1024 && c.MaxLineBytes <= 1<<30, "max_line_bytes", c.MaxLineBytes, "between 1024 and 1073741824")
+	bad(c.Retain.MaxAge >= 0, "retain::max_age", c.Retain.MaxAge, "0s (no bound) or more")
+	bad(c.Retain.MaxBytes >= 0, "retain::max_bytes", c.Retain.MaxBytes, "0 (no bound) or more")
+	bad(c.TokenWindow >= 0, "token_window", c.TokenWindow, "0s (never ask) or more")
 	bad(c.ShutdownTimeout >= 0, "shutdown_timeout", c.ShutdownTimeout, "0s or more")
 	return errors.Join(errs...)
 }

@@ -23,6 +23,7 @@ func TestConfigOfTheUser(t *testing.T) {
 			Path: "/data/jsonl", StatePath: "/var/lib/ingest",
 			Batch:        BatchConfig{MaxRecords: 50_000, MaxBytes: 1 << 24, MaxDelay: time.Second},
 			PollInterval: 2 * time.Second, AfterIngest: "delete", MaxLineBytes: 1 << 20, ShutdownTimeout: 3 * time.Second,
+			Retain: RetainConfig{MaxAge: 24 * time.Hour, MaxBytes: 1 << 30}, TokenWindow: 10 * time.Minute,
 		},
 	} {
 		sub, err := conf.Sub(name)
@@ -35,10 +36,11 @@ func TestConfigOfTheUser(t *testing.T) {
 }
 
 func TestWrongConfigNamesEveryKeyAndWhatIsAllowed(t *testing.T) {
-	err := confmap.Validate(&Config{AfterIngest: "keep", ShutdownTimeout: -1})
+	err := confmap.Validate(&Config{AfterIngest: "keep", ShutdownTimeout: -1, TokenWindow: -1, Retain: RetainConfig{MaxAge: -1, MaxBytes: -1}})
 	for _, want := range []string{
 		`path: "" is not allowed, it must be the folder of the segments`, "batch::max_records: 0 is not allowed, it must be between 1 and",
 		"batch::max_bytes", "poll_interval", `after_ingest: "keep" is not allowed, it must be "move" or "delete"`, "max_line_bytes", "shutdown_timeout",
+		"token_window", "retain::max_age", "retain::max_bytes",
 	} {
 		require.ErrorContains(t, err, want)
 	}

@@ -47,7 +47,7 @@ func createTables(t testing.TB, conn driver.Conn) {
 	t.Helper()
 	for _, signal := range []string{signalTraces, signalLogs, signalMetrics} {
 		for _, q := range []string{
-			"CREATE TABLE %[1]s (ts DateTime64(9), uid String) ENGINE = MergeTree PARTITION BY toDate(ts) ORDER BY uid",
+			"CREATE TABLE %[1]s (ts DateTime64(9), uid String, CONSTRAINT c CHECK uid NOT LIKE 'poison%%') ENGINE = MergeTree PARTITION BY toDate(ts) ORDER BY uid",
 			"CREATE TABLE %[1]s_sum (one UInt8, n UInt64) ENGINE = SummingMergeTree ORDER BY one",
 			"CREATE MATERIALIZED VIEW %[1]s_view TO %[1]s_sum AS SELECT 1 AS one, count() AS n FROM %[1]s GROUP BY one",
 		} {
@@ -129,9 +129,11 @@ func newTestReceiver(t testing.TB, dir string, in inserter) *ingestReceiver {
 	cfg := createDefaultConfig().(*Config)
 	cfg.Path = dir
 	cfg.Batch.MaxDelay = 5 * time.Millisecond
-	cfg.Batch.MaxRecords = 100 + rand.IntN(400) // another one after every restart
+	cfg.Batch.MaxRecords = 100 + rand.IntN(400) // other ones after every restart
+	cfg.Batch.MaxBytes = 10_000 + rand.IntN(1_000_000)
 	r, err := newReceiver(receivertest.NewNopSettings(metadata.Type), cfg, func(*ingestReceiver) {})
 	require.NoError(t, err)
+	r.retryMin = 20 * time.Millisecond
 	r.traces, err = consumer.NewTraces(in.traces, consumer.WithCapabilities(consumer.Capabilities{MutatesData: true}))
 	require.NoError(t, err)
 	r.logs, err = consumer.NewLogs(in.logs)
@@ -246,6 +248,7 @@ type load struct {
 	seq   int
 	files []*os.File
 	count map[string]int
+	bad   int // lines that belong into failed/
 }
 
 func newLoad(dir string) *load { return &load{dir: dir, count: map[string]int{}} }
@@ -272,6 +275,7 @@ func (l *load) write(t testing.TB, lines int) {
 			text, signal := recordLine(typ, fmt.Sprintf("uid-%d", l.seq), l.seq%5)
 			if l.seq%50 == 0 {
 				text = "{bad line " + text
+				l.bad++
 			} else {
 				l.count[signal]++
 			}
@@ -324,7 +328,7 @@ func (l *load) exact(t *testing.T, server *clickhousetest.Server) {
 		}
 		left, _ := filepath.Glob(filepath.Join(l.dir, "*", "*", "*.jsonl*"))
 		return len(left) == 0
-	}, 60*time.Second, 20*time.Millisecond, "not all is loaded and moved")
+	}, 2*time.Minute, 50*time.Millisecond, "not all is loaded and moved")
 	require.NoError(t, r.Shutdown(context.Background()))
 	for signal, want := range l.count {
 		var rows, uids, seen uint64
@@ -340,7 +344,33 @@ func (l *load) exact(t *testing.T, server *clickhousetest.Server) {
 		require.NoError(t, err)
 		lines += strings.Count(string(text), "\n")
 	}
-	assert.Equal(t, l.seq/50, lines, "bad lines in failed/, each once")
+	assert.Equal(t, l.bad, lines, "bad lines in failed/, each once")
+}
+
+// kills multiplies the kills; `make test-kills` sets it, for at least 200 of them.
+func kills() int {
+	if n, err := strconv.Atoi(os.Getenv("TAILRACE_TEST_KILLS")); err == nil {
+		return n
+	}
+	return 1
+}
+
+// killAt starts a process that kills itself at the n-th passing of a point, while data comes in, and reports whether it did.
+func (l *load) killAt(t *testing.T, server *clickhousetest.Server, conn driver.Conn, signal, point string, n int) bool {
+	t.Helper()
+	_, ended := victim(t, l.dir, server.Addr(), fmt.Sprintf("%s:%s:%d", signal, point, n))
+	deadline := time.After(2 * time.Minute)
+	for {
+		select {
+		case last := <-ended:
+			return last == "reached"
+		case <-time.After(25 * time.Millisecond): // not more than a busy machine can load
+			l.write(t, 20)
+			keepUp(server, conn)
+		case <-deadline:
+			t.Fatalf("%s of %s was not reached", point, signal)
+		}
+	}
 }
 
 func TestKillAtEveryNamedPointLosesAndDoublesNothing(t *testing.T) {
@@ -353,30 +383,63 @@ func TestKillAtEveryNamedPointLosesAndDoublesNothing(t *testing.T) {
 		string(ingest.PointManifest), string(ingest.PointQuarantined), "sending", string(ingest.PointAnswered),
 		string(ingest.PointRecorded), string(ingest.PointMoved),
 	}
-	for _, point := range points {
-		for _, signal := range []string{signalTraces, signalLogs, signalMetrics} {
-			l.write(t, 200)
-			_, ended := victim(t, l.dir, server.Addr(), fmt.Sprintf("%s:%s:%d", signal, point, 1+rand.IntN(2)))
-			var last string
-			deadline := time.After(30 * time.Second)
-		waiting:
-			for {
-				select {
-				case last = <-ended:
-					break waiting
-				case <-time.After(5 * time.Millisecond):
-					l.write(t, 20)
-					keepUp(server, conn)
-				case <-deadline:
-					t.Fatalf("%s of %s was not reached", point, signal)
+	hits := map[string]int{}
+	for range kills() {
+		for _, point := range points {
+			for _, signal := range []string{signalTraces, signalLogs, signalMetrics} {
+				l.write(t, 150)
+				if l.killAt(t, server, conn, signal, point, 1+rand.IntN(2)) || point == "sending" {
+					hits[point]++
 				}
-			}
-			if point != "sending" {
-				require.Equal(t, "reached", last, point)
 			}
 		}
 	}
+	for _, point := range points {
+		assert.GreaterOrEqual(t, hits[point], 3*kills(), "kills at %s", point)
+	}
+	t.Log("kills:", hits)
 	l.exact(t, server)
+}
+
+// A batch with records that the store refuses is taken apart; the process is killed at each step of that.
+func TestKillWhileABatchIsTakenApartLosesAndDoublesNothing(t *testing.T) {
+	server := clickhousetest.Start(t)
+	createTables(t, server.Conn())
+	l := newLoad(t.TempDir())
+	conn := connect(t, server.Addr())
+	defer conn.Close()
+	hits := 0
+	all := []string{"split:1", "split:3", "answered:1", "sending:7"}
+	for round := range kills() {
+		for i, signal := range []string{signalTraces, signalLogs, signalMetrics} {
+			for _, at := range all[(i+round)%3 : (i+round)%3+1+round%2] {
+				l.write(t, 60)
+				l.poison(t, segment.Types()[i])
+				point, n, _ := strings.Cut(at, ":")
+				nth, err := strconv.Atoi(n)
+				require.NoError(t, err)
+				if l.killAt(t, server, conn, signal, point, nth) {
+					hits++
+				}
+			}
+		}
+	}
+	assert.GreaterOrEqual(t, hits, 3*kills())
+	l.exact(t, server)
+}
+
+// poison writes a record that the tables refuse among others, into the segments that are open.
+func (l *load) poison(t *testing.T, typ segment.Type) {
+	t.Helper()
+	for i, f := range l.files {
+		if segment.Types()[i] == typ {
+			l.seq++
+			text, _ := recordLine(typ, fmt.Sprintf("poison-%d", l.seq), 1)
+			_, err := f.WriteString(text + "\n")
+			require.NoError(t, err)
+			l.bad++
+		}
+	}
 }
 
 func TestKillAtRandomPointsLosesAndDoublesNothing(t *testing.T) {
@@ -385,18 +448,71 @@ func TestKillAtRandomPointsLosesAndDoublesNothing(t *testing.T) {
 	l := newLoad(t.TempDir())
 	conn := connect(t, server.Addr())
 	defer conn.Close()
-	for range 25 {
+	for range 10 * kills() {
 		keepUp(server, conn)
-		l.write(t, 300)
+		l.write(t, 200)
 		kill, ended := victim(t, l.dir, server.Addr(), "")
 		for end := time.Now().Add(time.Duration(rand.IntN(150)) * time.Millisecond); time.Now().Before(end); {
 			l.write(t, 20)
-			time.Sleep(2 * time.Millisecond)
+			time.Sleep(10 * time.Millisecond)
 		}
 		kill()
 		<-ended
 	}
 	l.exact(t, server)
+}
+
+// Two collectors on one folder, of which the one that loads is killed or stopped, again and again: the other one goes on.
+func TestTwoCollectorsOnOneFolderTakeOverFromEachOther(t *testing.T) {
+	server := clickhousetest.Start(t)
+	createTables(t, server.Conn())
+	l := newLoad(t.TempDir())
+	conn := connect(t, server.Addr())
+	defer conn.Close()
+	points := []string{
+		"", "traces:manifest:2", "logs:quarantined:1", "metrics:sending:2", "traces:answered:1", "logs:recorded:2", "metrics:moved:1", "", "traces:sending:1",
+	}
+	kill, ended := victim(t, l.dir, server.Addr(), points[0])
+	for i := range points {
+		next, nextEnded := victim(t, l.dir, server.Addr(), points[(i+1)%len(points)])
+		gone := false
+		for end := time.Now().Add(time.Duration(50+rand.IntN(150)) * time.Millisecond); time.Now().Before(end) && !gone; {
+			l.write(t, 20)
+			select {
+			case <-ended: // at its named point
+				gone = true
+			case <-time.After(15 * time.Millisecond):
+			}
+			keepUp(server, conn)
+		}
+		if !gone {
+			kill()
+			<-ended
+		}
+		kill, ended = next, nextEnded
+	}
+	before := seen(t, conn)
+	l.write(t, 100)
+	require.Eventually(t, func() bool {
+		keepUp(server, conn)
+		return seen(t, conn) > before
+	}, 30*time.Second, 50*time.Millisecond, "the last one has taken over")
+	kill()
+	<-ended
+	l.exact(t, server)
+}
+
+// seen counts the rows of all tables.
+func seen(t *testing.T, conn driver.Conn) (n uint64) {
+	t.Helper()
+	for _, signal := range []string{signalTraces, signalLogs, signalMetrics} {
+		var rows uint64
+		if err := conn.QueryRow(t.Context(), "SELECT count() FROM "+signal).Scan(&rows); err != nil {
+			return 0
+		}
+		n += rows
+	}
+	return n
 }
 
 func TestKillOfClickHouseUnderLoadLosesAndDoublesNothing(t *testing.T) {
@@ -407,10 +523,10 @@ func TestKillOfClickHouseUnderLoadLosesAndDoublesNothing(t *testing.T) {
 	defer conn.Close()
 	r := newTestReceiver(t, l.dir, inserter{conn: conn})
 	require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
-	for range 6 {
+	for range 5 * kills() {
 		for end := time.Now().Add(time.Duration(100+rand.IntN(200)) * time.Millisecond); time.Now().Before(end); {
 			l.write(t, 50)
-			time.Sleep(time.Millisecond)
+			time.Sleep(10 * time.Millisecond)
 		}
 		server.Kill()
 		l.write(t, 50)

@@ -11,15 +11,16 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/consumer"
-	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.uber.org/zap"
 
 	"github.com/tailrace/tailrace/internal/ingest"
 	"github.com/tailrace/tailrace/internal/ingest/otlpjson"
@@ -45,7 +46,8 @@ type ingestReceiver struct {
 	logs    consumer.Logs
 	metrics consumer.Metrics
 
-	hook func(signal string, p ingest.Point) // only in tests: where the process is to be killed
+	hook     func(signal string, p ingest.Point) // only in tests: where the process is to be killed
+	retryMin time.Duration                       // only in tests: the first pause after an error
 
 	store     schema // nil when none is configured
 	obs       *receiverhelper.ObsReport
@@ -59,6 +61,13 @@ type ingestReceiver struct {
 type schema interface {
 	// WaitReady returns nil as soon as every table is there, or an error that says why not when ctx ends.
 	WaitReady(ctx context.Context) error
+}
+
+// askable is what the extension offers to ask the tables.
+type askable interface {
+	// Conn is nil before the extension's start.
+	Conn() driver.Conn
+	Database() string
 }
 
 // schemaWait bounds one wait for the tables, so that a shutdown is not held up while the store is away.
@@ -97,14 +106,15 @@ func (r *ingestReceiver) Start(ctx context.Context, host component.Host) error {
 		Path: r.cfg.Path, StatePath: r.cfg.StatePath,
 		Limits: ingest.Limits{
 			MaxRecords: r.cfg.Batch.MaxRecords, MaxBytes: r.cfg.Batch.MaxBytes, MaxDelay: r.cfg.Batch.MaxDelay,
-			MaxLineBytes: r.cfg.MaxLineBytes, PollInterval: r.cfg.PollInterval,
+			MaxLineBytes: r.cfg.MaxLineBytes, PollInterval: r.cfg.PollInterval, TokenWindow: r.cfg.TokenWindow, RetryMin: r.retryMin,
 		},
-		Delete:    r.cfg.AfterIngest == afterDelete,
-		Sources:   r.sources(),
-		Permanent: consumererror.IsPermanent,
-		Logger:    r.set.Logger,
-		Observer:  observer,
-		Hook:      r.hook,
+		Delete:   r.cfg.AfterIngest == afterDelete,
+		Retain:   ingest.Retain{MaxAge: r.cfg.Retain.MaxAge, MaxBytes: r.cfg.Retain.MaxBytes},
+		Sources:  r.sources(),
+		Classify: classify,
+		Logger:   r.set.Logger,
+		Observer: observer,
+		Hook:     r.hook,
 	})
 	if err != nil {
 		return err
@@ -126,6 +136,11 @@ func (r *ingestReceiver) findStore(host component.Host) error {
 	}
 	if r.store, ok = extension.(schema); !ok {
 		return fmt.Errorf("store: the extension %q owns no tables: name an extension of the type clickhouse_store", r.cfg.Store)
+	}
+	if w, ok := extension.(watchesConfig); ok {
+		for _, what := range weaknesses(w.CollectorConfig(), r.set.ID) {
+			r.set.Logger.Warn("the pipeline weakens the guarantee that everything is stored exactly once", zap.String("what", what))
+		}
 	}
 	return nil
 }
@@ -176,6 +191,16 @@ func (r *ingestReceiver) sources() (sources []ingest.Source) {
 		sources = append(sources, ingest.Source{
 			Signal: signalMetrics, Types: []segment.Type{segment.Metrics}, NewBatch: otlpjson.NewMetrics, Deliver: r.deliverMetrics,
 		})
+	}
+	if store, ok := r.store.(askable); ok {
+		for i := range sources {
+			sources[i].Missing = func(ctx context.Context, u ingest.Unit) (int, error) {
+				if err := r.ready(ctx); err != nil {
+					return 0, err
+				}
+				return (&asker{conn: store.Conn(), database: store.Database()}).missing(ctx, u)
+			}
+		}
 	}
 	return sources
 }

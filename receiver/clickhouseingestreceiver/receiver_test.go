@@ -164,13 +164,13 @@ func TestAPermanentErrorPutsTheLinesIntoFailed(t *testing.T) {
 }
 
 // tables is an extension that owns tables which are not there yet.
-type tables struct {
+type schemaTables struct {
 	component.StartFunc
 	component.ShutdownFunc
 	ready chan struct{}
 }
 
-func (s *tables) WaitReady(ctx context.Context) error {
+func (s *schemaTables) WaitReady(ctx context.Context) error {
 	select {
 	case <-s.ready:
 		return nil
@@ -188,7 +188,7 @@ func TestNothingIsSentBeforeTheTablesAreThere(t *testing.T) {
 	put(t, dir, segment.Logs, "log")
 	cfg := testConfig(dir)
 	cfg.Store = &id
-	sink, store := new(consumertest.LogsSink), &tables{ready: make(chan struct{})}
+	sink, store := new(consumertest.LogsSink), &schemaTables{ready: make(chan struct{})}
 	tried := make(chan struct{}, 1)
 	next, err := consumer.NewLogs(func(ctx context.Context, ld plog.Logs) error {
 		select {

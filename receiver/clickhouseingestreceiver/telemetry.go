@@ -66,6 +66,13 @@ func (o *observer) Moved(signal string, n int) {
 	o.telemetry.ClickhouseIngestMoved.Add(context.Background(), int64(n), o.signal[signal])
 }
 
+// Expired implements ingest.Observer.
+func (o *observer) Expired(signal string, files int, bytes int64) {
+	ctx, s := context.Background(), o.signal[signal]
+	o.telemetry.ClickhouseIngestExpired.Add(ctx, int64(files), s)
+	o.telemetry.ClickhouseIngestExpiredBytes.Add(ctx, bytes, s)
+}
+
 // Trouble implements ingest.Observer.
 func (o *observer) Trouble(signal, kind string) {
 	o.telemetry.ClickhouseIngestTroubles.Add(context.Background(), 1, kinds(signal, kind))
@@ -94,6 +101,16 @@ func (o *observer) watch(engine *ingest.Engine, signals []string) error {
 		}
 	}
 	return errors.Join(
+		o.telemetry.RegisterClickhouseIngestActiveCallback(func(_ context.Context, to metric.Int64Observer) error {
+			var active int64
+			if engine.Active() {
+				active = 1
+			}
+			for _, s := range signals {
+				to.Observe(active, o.signal[s])
+			}
+			return nil
+		}),
 		o.telemetry.RegisterClickhouseIngestPendingFilesCallback(func(_ context.Context, to metric.Int64Observer) error {
 			each(func(p ingest.Pending, s metric.MeasurementOption) { to.Observe(p.Files, s) })
 			return nil

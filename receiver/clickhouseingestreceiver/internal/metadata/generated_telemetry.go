@@ -28,9 +28,12 @@ type TelemetryBuilder struct {
 	meter                         metric.Meter
 	mu                            sync.Mutex
 	registrations                 []metric.Registration
+	ClickhouseIngestActive        metric.Int64ObservableGauge
 	ClickhouseIngestBatchDuration metric.Float64Histogram
 	ClickhouseIngestBatches       metric.Int64Counter
 	ClickhouseIngestBytes         metric.Int64Counter
+	ClickhouseIngestExpired       metric.Int64Counter
+	ClickhouseIngestExpiredBytes  metric.Int64Counter
 	ClickhouseIngestFailed        metric.Int64Counter
 	ClickhouseIngestLag           metric.Float64ObservableGauge
 	ClickhouseIngestMoved         metric.Int64Counter
@@ -51,6 +54,21 @@ type telemetryBuilderOptionFunc func(mb *TelemetryBuilder)
 
 func (tbof telemetryBuilderOptionFunc) apply(mb *TelemetryBuilder) {
 	tbof(mb)
+}
+
+// RegisterClickhouseIngestActiveCallback sets callback for observable ClickhouseIngestActive metric.
+func (builder *TelemetryBuilder) RegisterClickhouseIngestActiveCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ClickhouseIngestActive, obs: o})
+		return nil
+	}, builder.ClickhouseIngestActive)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
 }
 
 // RegisterClickhouseIngestLagCallback sets callback for observable ClickhouseIngestLag metric.
@@ -136,6 +154,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	}
 	builder.meter = Meter(settings)
 	var err, errs error
+	builder.ClickhouseIngestActive, err = builder.meter.Int64ObservableGauge(
+		"otelcol_clickhouse_ingest_active",
+		metric.WithDescription("1 when this collector loads the folder, 0 when it stands by while another one does. [Alpha]"),
+		metric.WithUnit("1"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ClickhouseIngestBatchDuration, err = builder.meter.Float64Histogram(
 		"otelcol_clickhouse_ingest_batch_duration",
 		metric.WithDescription("Time from the first attempt of a batch to its acceptance. [Alpha]"),
@@ -152,6 +176,18 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	builder.ClickhouseIngestBytes, err = builder.meter.Int64Counter(
 		"otelcol_clickhouse_ingest_bytes",
 		metric.WithDescription("Bytes of segments that were loaded. [Alpha]"),
+		metric.WithUnit("By"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ClickhouseIngestExpired, err = builder.meter.Int64Counter(
+		"otelcol_clickhouse_ingest_expired",
+		metric.WithDescription("Loaded segments that were deleted from processed/ because of retain. [Alpha]"),
+		metric.WithUnit("{file}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ClickhouseIngestExpiredBytes, err = builder.meter.Int64Counter(
+		"otelcol_clickhouse_ingest_expired_bytes",
+		metric.WithDescription("Bytes of loaded segments that were deleted from processed/ because of retain. [Alpha]"),
 		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)

@@ -20,6 +20,10 @@ func TestSetupTelemetry(t *testing.T) {
 	tb, err := metadata.NewTelemetryBuilder(testTel.NewTelemetrySettings())
 	require.NoError(t, err)
 	defer tb.Shutdown()
+	require.NoError(t, tb.RegisterClickhouseIngestActiveCallback(func(_ context.Context, observer metric.Int64Observer) error {
+		observer.Observe(1)
+		return nil
+	}))
 	require.NoError(t, tb.RegisterClickhouseIngestLagCallback(func(_ context.Context, observer metric.Float64Observer) error {
 		observer.Observe(1)
 		return nil
@@ -35,12 +39,17 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ClickhouseIngestBatchDuration.Record(context.Background(), 1)
 	tb.ClickhouseIngestBatches.Add(context.Background(), 1)
 	tb.ClickhouseIngestBytes.Add(context.Background(), 1)
+	tb.ClickhouseIngestExpired.Add(context.Background(), 1)
+	tb.ClickhouseIngestExpiredBytes.Add(context.Background(), 1)
 	tb.ClickhouseIngestFailed.Add(context.Background(), 1)
 	tb.ClickhouseIngestMoved.Add(context.Background(), 1)
 	tb.ClickhouseIngestRecords.Add(context.Background(), 1)
 	tb.ClickhouseIngestReplays.Add(context.Background(), 1)
 	tb.ClickhouseIngestRetries.Add(context.Background(), 1)
 	tb.ClickhouseIngestTroubles.Add(context.Background(), 1)
+	AssertEqualClickhouseIngestActive(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualClickhouseIngestBatchDuration(t, testTel,
 		[]metricdata.HistogramDataPoint[float64]{{}}, metricdatatest.IgnoreValue(),
 		metricdatatest.IgnoreTimestamp())
@@ -48,6 +57,12 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualClickhouseIngestBytes(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualClickhouseIngestExpired(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualClickhouseIngestExpiredBytes(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualClickhouseIngestFailed(t, testTel,
