@@ -74,18 +74,18 @@ func TestTreesEndWithTheirLastWordsAndSpans(t *testing.T) {
 		p.await(30*time.Second, "last words of "+server, func() error {
 			var last string
 			err := p.conn.QueryRow(t.Context(), `SELECT Body FROM tailrace.otel_logs WHERE ResourceAttributes['server.id'] = $1
- AND Body LIKE 'last words on stdout%' ORDER BY Timestamp LIMIT 1`, server).Scan(&last)
+ AND Body LIKE '%last words on stdout%' ORDER BY Timestamp LIMIT 1`, server).Scan(&last)
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Sscanf(last, "last words on stdout after %d runs, %d lines before this one", &runs, &lines)
+			_, err = fmt.Sscanf(last[strings.Index(last, "last words"):], "last words on stdout after %d runs, %d lines before this one", &runs, &lines)
 			return err
 		})
 		require.Positive(t, runs)
 		// The second start adds spans and lines of its own: only what the first process said counts.
 		var first string
 		require.NoError(t, p.conn.QueryRow(t.Context(), `SELECT LogAttributes['process.pid'] || ResourceAttributes['process.pid'] FROM tailrace.otel_logs
- WHERE ResourceAttributes['server.id'] = $1 AND Body LIKE 'last words on stdout%' ORDER BY Timestamp LIMIT 1`, server).Scan(&first))
+ WHERE ResourceAttributes['server.id'] = $1 AND Body LIKE '%last words on stdout%' ORDER BY Timestamp LIMIT 1`, server).Scan(&first))
 		p.awaitCount(30*time.Second, lines+1, `SELECT count() FROM tailrace.otel_logs WHERE ResourceAttributes['server.id'] = $1
  AND LogAttributes['log.iostream'] = 'stdout' AND LogAttributes['process.pid'] || ResourceAttributes['process.pid'] = $2`, server, first)
 		p.await(30*time.Second, "a root span of each run of "+server, func() error {
