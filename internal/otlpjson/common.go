@@ -22,6 +22,19 @@ type hints struct {
 // maxHint bounds what a wrong hint can waste.
 const maxHint = 32
 
+// putStr adds a key with a string to a map.
+func (d *decoder) putStr(m pcommon.Map, key, s string) {
+	n := m.Len()
+	if d.rare || n >= maxKeys {
+		d.rare = true
+		return
+	}
+	m.PutStr(key, s)
+	if m.Len() == n { // it was there
+		d.rare = true
+	}
+}
+
 // put adds a key to a map.
 func (d *decoder) put(m pcommon.Map, key string) value {
 	n := m.Len()
@@ -74,18 +87,7 @@ func (d *decoder) keyValue(m pcommon.Map) {
 		end := d.stringEnd(start)
 		if d.b[end] == '"' && d.load(end+1) == wordValue && d.b[end+9] == ':' {
 			d.p = end + 10
-			if !d.open() {
-				return
-			}
-			d.first = false
-			v := d.put(m, text(d.b[start:end]))
-			d.value(v)
-			if d.b[d.p] == '}' {
-				d.p++
-				d.depth--
-				return
-			}
-			d.keyValueFields(m, v, true)
+			d.keyValueFrom(m, text(d.b[start:end]))
 			return
 		}
 	}
@@ -96,6 +98,51 @@ func (d *decoder) keyValue(m pcommon.Map) {
 		return
 	}
 	d.keyValueFields(m, value{}, false)
+}
+
+// keyValueFrom reads an attribute from its value on.
+func (d *decoder) keyValueFrom(m pcommon.Map, key string) {
+	if !d.open() {
+		return
+	}
+	d.first = false
+	var v value
+	if d.stringValue() {
+		if d.depth++; d.depth > MaxDepth {
+			d.depth--
+			d.open()
+			return
+		}
+		s := d.str()
+		d.putStr(m, key, s)
+		if d.b[d.p] == '}' && d.b[d.p+1] == '}' {
+			d.p += 2
+			d.depth -= 2
+			return
+		}
+		if v = d.trash; !d.rare {
+			v, _ = m.Get(key)
+		}
+		d.valueFields(v)
+	} else {
+		v = d.put(m, key)
+		d.value(v)
+	}
+	if d.b[d.p] == '}' {
+		d.p++
+		d.depth--
+		return
+	}
+	d.keyValueFields(m, v, true)
+}
+
+// stringValue moves behind the beginning of a value that is a string, to its quote.
+func (d *decoder) stringValue() bool {
+	if d.b[d.p] == '{' && d.b[d.p+1] == '"' && d.load(d.p+2) == wordString && string(d.b[d.p+10:d.p+16]) == `lue":"` {
+		d.p += 15
+		return true
+	}
+	return false
 }
 
 // keyValueFields reads the fields of an attribute, of which the key may be known and put into the map already.

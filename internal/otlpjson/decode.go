@@ -4,7 +4,9 @@
 package otlpjson
 
 import (
+	"strings"
 	"sync"
+	"unsafe"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -21,8 +23,7 @@ const keepScratch = 64 << 10
 // decode reads doc by read, and returns whether it is left to the reference, after it was found to be right.
 func decode(doc []byte, read func(*decoder)) (rare bool, err error) {
 	d := decoders.Get().(*decoder)
-	d.b = append(make([]byte, 0, len(doc)+padding), doc...)[:len(doc)+padding]
-	d.n = len(doc)
+	d.b, d.n = private(doc), len(doc)
 	read(d)
 	d.end()
 	if d.rare && d.emptyKey {
@@ -36,6 +37,17 @@ func decode(doc []byte, read func(*decoder)) (rare bool, err error) {
 	*d = keep
 	decoders.Put(d)
 	return rare, err
+}
+
+// private returns a copy of doc, and padding. A builder's memory is the only that is not cleared first, which costs
+// as much as the copy; nobody else has the string while the decoder writes to it.
+func private(doc []byte) []byte {
+	var b strings.Builder
+	b.Grow(len(doc) + padding)
+	b.Write(doc)
+	b.Write(make([]byte, padding))
+	s := b.String()
+	return unsafe.Slice(unsafe.StringData(s), len(s))
 }
 
 // DecodeTraces appends the spans of a TracesData document to into. After an error into is as it was.
