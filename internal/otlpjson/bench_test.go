@@ -138,11 +138,14 @@ func run[D any](b *testing.B, name string, doc []byte, reference func([]byte) (D
 		b.Run(name+"/"+what, func(b *testing.B) {
 			b.SetBytes(int64(len(doc)))
 			b.ReportAllocs()
+			start := cpuTime()
 			for b.Loop() {
 				if err := f(); err != nil {
 					b.Fatal(err)
 				}
 			}
+			// What a core does in a second, also when other processes have the other cores and this one.
+			b.ReportMetric(float64(len(doc))*float64(b.N)/1e6/(cpuTime()-start).Seconds(), "MB/cpu-s")
 		})
 	}
 	each("reference", func() error { _, err := reference(doc); return err })

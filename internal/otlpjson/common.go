@@ -9,59 +9,35 @@ import (
 
 type value = pcommon.Value
 
-// maxKeys is how many attributes a map gets here. pdata searches a map for the key before it adds one, so that
-// more are quadratic, and can't hold a key twice: such a document is left to the reference, which appends.
-const maxKeys = 128
-
 // hints are how many elements the last map of each kind had: records of a stream are alike, and room that is made
 // once saves four or five allocations a map.
 type hints struct {
 	resource, scope, record, event, kvlist int
+
+	strings int // in the last document
 }
 
 // maxHint bounds what a wrong hint can waste.
 const maxHint = 32
 
-// putStr adds a key with a string to a map.
-func (d *decoder) putStr(m pcommon.Map, key, s string) {
-	n := m.Len()
-	if d.rare || n >= maxKeys {
-		d.rare = true
-		return
-	}
-	m.PutStr(key, s)
-	if m.Len() == n { // it was there
-		d.rare = true
-	}
-}
-
-// put adds a key to a map.
-func (d *decoder) put(m pcommon.Map, key string) value {
-	n := m.Len()
-	if d.rare || n >= maxKeys {
-		d.rare = true
-		return d.trash
-	}
-	v := m.PutEmpty(key)
-	if m.Len() == n { // it was there
-		d.rare = true
-	}
-	return v
-}
-
 // attributes reads an array of attributes into a map.
-func (d *decoder) attributes(m pcommon.Map, hint *int) {
+func (d *decoder) attributes(to pcommon.Map, hint *int) {
 	if !d.array() {
 		return
 	}
-	for d.element() {
-		if m.Len() == 0 && *hint > 1 {
-			// An attribute has 30 bytes at least, so that what is left of the document bounds it too.
-			m.EnsureCapacity(min(*hint, maxHint, (d.n-d.p)/30))
-		}
-		d.keyValue(m)
+	m := attributesOf(to)
+	if !layoutKnown { // the reference decodes it
+		m = &mapLayout{orig: new([]keyValue)}
 	}
-	*hint = m.Len()
+	for d.element() {
+		if *m.orig == nil {
+			// An attribute has 30 bytes at least, so that what is left of the document bounds it too.
+			*m.orig = make([]keyValue, 0, min(max(*hint, 2), maxHint, (d.n-d.p)/30+1))
+		}
+		*m.orig = append(*m.orig, keyValue{})
+		d.keyValue(m, &(*m.orig)[len(*m.orig)-1])
+	}
+	*hint = len(*m.orig)
 }
 
 // The beginnings of attributes and values as all writers without white space spell them, as 8 bytes at once.
@@ -80,60 +56,42 @@ func word8(s string) uint64 {
 	return w
 }
 
-// keyValue reads an attribute.
-func (d *decoder) keyValue(m pcommon.Map) {
-	if d.load(d.p) == wordKey {
-		start := d.p + 8
-		end := d.stringEnd(start)
-		if d.b[end] == '"' && d.load(end+1) == wordValue && d.b[end+9] == ':' {
-			d.p = end + 10
-			d.keyValueFrom(m, text(d.b[start:end]))
-			return
-		}
-	}
-	if !d.object() {
-		if d.err == nil {
-			d.put(m, "")
+// keyValue reads an attribute of m.
+func (d *decoder) keyValue(m *mapLayout, kv *keyValue) {
+	if d.load(d.p) != wordKey {
+		if d.object() {
+			d.keyValueFields(m, kv)
 		}
 		return
 	}
-	d.keyValueFields(m, value{}, false)
-}
-
-// keyValueFrom reads an attribute from its value on.
-func (d *decoder) keyValueFrom(m pcommon.Map, key string) {
 	if !d.open() {
 		return
 	}
+	d.p += 7
+	kv.Key = d.str()
+	if d.load(d.p) == wordValue && d.b[d.p+8] == ':' {
+		d.p += 9
+		if d.stringValue() {
+			if !d.open() {
+				return
+			}
+			s := d.str()
+			if layoutKnown {
+				kv.Value = d.newString(s)
+			}
+			d.first = false
+			if d.b[d.p] == '}' && d.b[d.p+1] == '}' {
+				d.p += 2
+				d.depth -= 2
+				return
+			}
+			d.valueFields(valueOf(m, kv))
+		} else {
+			d.value(valueOf(m, kv))
+		}
+	}
 	d.first = false
-	var v value
-	if d.stringValue() {
-		if d.depth++; d.depth > MaxDepth {
-			d.depth--
-			d.open()
-			return
-		}
-		s := d.str()
-		d.putStr(m, key, s)
-		if d.b[d.p] == '}' && d.b[d.p+1] == '}' {
-			d.p += 2
-			d.depth -= 2
-			return
-		}
-		if v = d.trash; !d.rare {
-			v, _ = m.Get(key)
-		}
-		d.valueFields(v)
-	} else {
-		v = d.put(m, key)
-		d.value(v)
-	}
-	if d.b[d.p] == '}' {
-		d.p++
-		d.depth--
-		return
-	}
-	d.keyValueFields(m, v, true)
+	d.keyValueFields(m, kv)
 }
 
 // stringValue moves behind the beginning of a value that is a string, to its quote.
@@ -145,89 +103,41 @@ func (d *decoder) stringValue() bool {
 	return false
 }
 
-// keyValueFields reads the fields of an attribute, of which the key may be known and put into the map already.
-func (d *decoder) keyValueFields(m pcommon.Map, v value, known bool) {
-	var early value // what comes before its key
-	waiting := false
+func (d *decoder) keyValueFields(m *mapLayout, kv *keyValue) {
 	for d.field() {
 		switch string(d.key) {
 		case "key":
-			key := d.str()
-			switch {
-			case d.err != nil:
-				return
-			case known:
-				d.rare = true // a second one, which replaces the first
-			default:
-				v, known = d.put(m, key), true
-			}
+			kv.Key = d.str()
 		case "value":
-			if !known && !waiting {
-				early, waiting = pcommon.NewValueEmpty(), true
-			}
-			if known {
-				d.value(v)
-			} else {
-				d.value(early)
-			}
+			d.value(valueOf(m, kv))
 		case "keyStrindex", "key_strindex":
-			d.int32()
-			d.rare = true
+			kv.KeyStrindex = d.int32()
 		default:
 			d.unknown()
 		}
-		if known && waiting {
-			early.MoveTo(v)
-			waiting = false
-		}
-	}
-	if known || d.err != nil {
-		return
-	}
-	v = d.put(m, "")
-	if waiting {
-		early.MoveTo(v)
 	}
 }
 
 // value reads an AnyValue.
 func (d *decoder) value(v value) {
-	if d.b[d.p] == '{' && d.b[d.p+1] == '"' {
-		switch d.load(d.p + 2) {
-		case wordString:
-			if string(d.b[d.p+10:d.p+16]) == `lue":"` {
-				d.p += 15
-				d.valueFrom(v, '"')
-				return
-			}
-		case wordInt:
-			if d.b[d.p+10] == '"' && d.b[d.p+11] == ':' {
-				d.p += 12
-				d.valueFrom(v, '0')
-				return
-			}
+	switch {
+	case d.stringValue():
+		if !d.open() {
+			return
 		}
-	}
-	if d.object() {
-		d.valueFields(v)
-	}
-}
-
-// valueFrom reads a value whose field's name is read, and the rest of the object.
-func (d *decoder) valueFrom(v value, kind byte) {
-	if !d.open() {
-		return
-	}
-	d.first = false
-	if kind == '"' {
-		v.SetStr(d.str())
-	} else {
+		d.setString(v, d.str())
+		d.first = false
+	case d.b[d.p] == '{' && d.b[d.p+1] == '"' && d.load(d.p+2) == wordInt && d.b[d.p+10] == '"' && d.b[d.p+11] == ':':
+		d.p += 12
+		if !d.open() {
+			return
+		}
 		v.SetInt(d.int64())
-	}
-	if d.b[d.p] == '}' {
-		d.p++
-		d.depth--
-		return
+		d.first = false
+	default:
+		if !d.object() {
+			return
+		}
 	}
 	d.valueFields(v)
 }
@@ -236,7 +146,7 @@ func (d *decoder) valueFields(v value) {
 	for d.field() {
 		switch string(d.key) {
 		case "stringValue", "string_value":
-			v.SetStr(d.str())
+			d.setString(v, d.str())
 		case "boolValue", "bool_value":
 			v.SetBool(d.bool())
 		case "intValue", "int_value":

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"unsafe"
 
-	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -23,13 +22,14 @@ const keepScratch = 64 << 10
 // decode reads doc by read, and returns whether it is left to the reference, after it was found to be right.
 func decode(doc []byte, read func(*decoder)) (rare bool, err error) {
 	d := decoders.Get().(*decoder)
-	d.b, d.n = private(doc), len(doc)
+	d.b, d.n, d.rare = private(doc), len(doc), !layoutKnown
 	read(d)
 	d.end()
 	if d.rare && d.emptyKey {
-		d.fail("a field without a name, beside a key that is there twice or another rarity of the same document, can't be decoded")
+		d.fail("a field without a name can't be decoded beside entity references or indexes of strings")
 	}
 	rare, err = d.rare, d.err
+	d.hints.strings = d.made
 	keep := decoder{hints: d.hints}
 	if cap(d.bytes)+8*cap(d.ints)+8*cap(d.floats) <= keepScratch {
 		keep.bytes, keep.ints, keep.floats = d.bytes, d.ints, d.floats
@@ -53,10 +53,7 @@ func private(doc []byte) []byte {
 // DecodeTraces appends the spans of a TracesData document to into. After an error into is as it was.
 func DecodeTraces(doc []byte, into ptrace.Traces) error {
 	td := ptrace.NewTraces()
-	rare, err := decode(doc, func(d *decoder) {
-		d.trash = pcommon.NewValueEmpty()
-		d.tracesData(td)
-	})
+	rare, err := decode(doc, func(d *decoder) { d.tracesData(td) })
 	if rare && err == nil {
 		td, err = (&ptrace.JSONUnmarshaler{}).UnmarshalTraces(doc)
 	}
@@ -70,10 +67,7 @@ func DecodeTraces(doc []byte, into ptrace.Traces) error {
 // DecodeLogs appends the log records of a LogsData document to into. After an error into is as it was.
 func DecodeLogs(doc []byte, into plog.Logs) error {
 	ld := plog.NewLogs()
-	rare, err := decode(doc, func(d *decoder) {
-		d.trash = pcommon.NewValueEmpty()
-		d.logsData(ld)
-	})
+	rare, err := decode(doc, func(d *decoder) { d.logsData(ld) })
 	if rare && err == nil {
 		ld, err = (&plog.JSONUnmarshaler{}).UnmarshalLogs(doc)
 	}
@@ -87,10 +81,7 @@ func DecodeLogs(doc []byte, into plog.Logs) error {
 // DecodeMetrics appends the metrics of a MetricsData document to into. After an error into is as it was.
 func DecodeMetrics(doc []byte, into pmetric.Metrics) error {
 	md := pmetric.NewMetrics()
-	rare, err := decode(doc, func(d *decoder) {
-		d.trash = pcommon.NewValueEmpty()
-		d.metricsData(md)
-	})
+	rare, err := decode(doc, func(d *decoder) { d.metricsData(md) })
 	if rare && err == nil {
 		md, err = (&pmetric.JSONUnmarshaler{}).UnmarshalMetrics(doc)
 	}

@@ -41,16 +41,17 @@ type decoder struct {
 	key   []byte // what field has read; valid until the next call of it
 	err   error
 
-	// rare is set at what pdata's API can't express: reference decodes such a document once it is read here.
+	// rare is set at what pdata's API can't express: the reference decodes such a document once it is read here.
 	rare bool
 	// emptyKey is set at a field with an empty name, which the reference takes for the end of an object.
 	emptyKey bool
 
-	hints  hints
-	trash  value     // where attributes go once rare is set
-	bytes  []byte    // scratch
-	ints   []uint64  // scratch
-	floats []float64 // scratch
+	strings []stringValue // not used yet
+	made    int           // how many are
+	hints   hints
+	bytes   []byte    // scratch
+	ints    []uint64  // scratch
+	floats  []float64 // scratch
 }
 
 func (d *decoder) fail(what string) {
