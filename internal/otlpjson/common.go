@@ -14,7 +14,7 @@ type value = pcommon.Value
 type hints struct {
 	resource, scope, record, event, kvlist int
 
-	strings int // in the last document
+	strings, attributes int // in the last document
 }
 
 // maxHint bounds what a wrong hint can waste.
@@ -29,15 +29,39 @@ func (d *decoder) attributes(to pcommon.Map, hint *int) {
 	if !layoutKnown { // the reference decodes it
 		m = &mapLayout{orig: new([]keyValue)}
 	}
+	var room []keyValue
+	end := 0
 	for d.element() {
 		if *m.orig == nil {
-			// An attribute has 30 bytes at least, so that what is left of the document bounds it too.
-			*m.orig = make([]keyValue, 0, min(max(*hint, 2), maxHint, (d.n-d.p)/30+1))
+			room = d.room(*hint)
+			*m.orig, end = room, d.used
 		}
 		*m.orig = append(*m.orig, keyValue{})
 		d.keyValue(m, &(*m.orig)[len(*m.orig)-1])
 	}
-	*hint = len(*m.orig)
+	n := len(*m.orig)
+	d.added += n
+	*hint = n
+	if end > 0 && n <= cap(room) && d.used == end && &d.attrs[end-1] == &room[:cap(room)][cap(room)-1] {
+		// The last room that was made, and enough: what is left of it goes to the next map.
+		d.used -= cap(room) - n
+		*m.orig = room[:n:n]
+	}
+}
+
+// maxAttributes is how many attributes share an allocation at most.
+const maxAttributes = 128
+
+// room makes room for about n attributes.
+func (d *decoder) room(n int) []keyValue {
+	// An attribute has 30 bytes at least, so that what is left of the document bounds it too.
+	left := (d.n-d.p)/30 + 1
+	n = min(max(n, 2), maxHint, left)
+	if d.used+n > len(d.attrs) {
+		d.attrs, d.used = make([]keyValue, max(n, min(d.hints.attributes-d.added, maxAttributes, left))), 0
+	}
+	d.used += n
+	return d.attrs[d.used-n : d.used-n : d.used]
 }
 
 // The beginnings of attributes and values as all writers without white space spell them, as 8 bytes at once.

@@ -29,7 +29,7 @@ func decode(doc []byte, read func(*decoder)) (rare bool, err error) {
 		d.fail("a field without a name can't be decoded beside entity references or indexes of strings")
 	}
 	rare, err = d.rare, d.err
-	d.hints.strings = d.made
+	d.hints.strings, d.hints.attributes = d.made, d.added
 	keep := decoder{hints: d.hints}
 	if cap(d.bytes)+8*cap(d.ints)+8*cap(d.floats) <= keepScratch {
 		keep.bytes, keep.ints, keep.floats = d.bytes, d.ints, d.floats

@@ -75,6 +75,14 @@ func (d *decoder) uint(limit uint64) uint64 {
 // quoted reads a string of 1 to 19 digits, and reads nothing when it is something else.
 func (d *decoder) quoted() (v uint64, ok bool) {
 	i := d.p + 1
+	for range 2 { // the times of OTLP have 19 digits
+		eight, ok := eightDigits(d.load(i))
+		if !ok {
+			break
+		}
+		v = v*1e8 + eight
+		i += 8
+	}
 	for ; ; i++ {
 		c := d.b[i] - '0'
 		if c > 9 {
@@ -87,6 +95,17 @@ func (d *decoder) quoted() (v uint64, ok bool) {
 	}
 	d.p = i + 1
 	return v, true
+}
+
+// eightDigits reads the digits in w, the first in its lowest byte.
+func eightDigits(w uint64) (uint64, bool) {
+	const high = 0xF0F0F0F0F0F0F0F0
+	if w&high|(w+0x0606060606060606)&high>>4 != 0x3333333333333333 {
+		return 0, false
+	}
+	w -= ones * '0'
+	w = w*10 + w>>8 // two digits in every other byte
+	return (w&0x000000FF000000FF*(100+1e6<<32) + w>>16&0x000000FF000000FF*(1+1e4<<32)) >> 32, true
 }
 
 func (d *decoder) uint64() uint64 { return d.uint(math.MaxUint64) }

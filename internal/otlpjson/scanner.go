@@ -48,6 +48,9 @@ type decoder struct {
 
 	strings []stringValue // not used yet
 	made    int           // how many are
+	attrs   []keyValue    // room for attributes
+	used    int           // how much of it is taken
+	added   int           // attributes
 	hints   hints
 	bytes   []byte    // scratch
 	ints    []uint64  // scratch
@@ -129,6 +132,13 @@ func (d *decoder) object() bool {
 
 // field reads the name of the next field into key, or the end of the object.
 func (d *decoder) field() bool {
+	if p := d.p; d.b[p] == ',' && d.b[p+1] == '"' && !d.first { // as most are
+		if end := d.stringEnd(p + 2); d.b[end] == '"' && d.b[end+1] == ':' {
+			d.key = d.b[p+2 : end]
+			d.p = end + 2
+			return true
+		}
+	}
 	c := d.next()
 	if c == '}' {
 		d.first = false

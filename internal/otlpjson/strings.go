@@ -15,8 +15,9 @@ func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // str reads a string, or null for an empty one.
 func (d *decoder) str() string {
-	c := d.next()
-	if c != '"' {
+	if d.b[d.p] == '"' {
+		d.p++
+	} else if c := d.next(); c != '"' {
 		if c == 'n' {
 			d.null()
 		} else {
