@@ -12,9 +12,9 @@ type value = pcommon.Value
 // hints are how many elements the last map of each kind had: records of a stream are alike, and room that is made
 // once saves four or five allocations a map.
 type hints struct {
-	resource, scope, record, event, kvlist int
+	resource, scope, record, event, kvlist, points int
 
-	strings, attributes int // in the last document
+	strings, attributes, text int // in the last document
 }
 
 // maxHint bounds what a wrong hint can waste.
@@ -92,7 +92,7 @@ func (d *decoder) keyValue(m *mapLayout, kv *keyValue) {
 		return
 	}
 	d.p += 7
-	kv.Key = d.str()
+	kv.Key = d.name(d.str0())
 	if d.load(d.p) == wordValue && d.b[d.p+8] == ':' {
 		d.p += 9
 		if d.stringValue() {
@@ -131,7 +131,7 @@ func (d *decoder) keyValueFields(m *mapLayout, kv *keyValue) {
 	for d.field() {
 		switch string(d.key) {
 		case "key":
-			kv.Key = d.str()
+			kv.Key = d.name(d.str0())
 		case "value":
 			d.value(valueOf(m, kv))
 		case "keyStrindex", "key_strindex":
@@ -256,11 +256,11 @@ func (d *decoder) entityRefs() {
 		for d.field() {
 			switch string(d.key) {
 			case "schemaUrl", "schema_url", "type":
-				d.str()
+				d.str0()
 			case "idKeys", "id_keys", "descriptionKeys", "description_keys":
 				if d.array() {
 					for d.element() {
-						d.str()
+						d.str0()
 					}
 				}
 			default:

@@ -4,50 +4,52 @@
 package otlpjson
 
 import (
-	"strings"
+	"slices"
 	"sync"
-	"unsafe"
 
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 )
 
-// decoders keeps scratch memory and hints, nothing of a document.
+// decoders keeps scratch memory, hints, and names of attributes.
 var decoders = sync.Pool{New: func() any { return &decoder{} }}
 
-// keepScratch is how many bytes of scratch memory a decoder keeps for the next document.
-const keepScratch = 64 << 10
+// keepScratch is how many bytes of each scratch memory a decoder keeps for the next document.
+const keepScratch = 1 << 20
 
 // decode reads doc by read, and returns whether it is left to the reference, after it was found to be right.
 func decode(doc []byte, read func(*decoder)) (rare bool, err error) {
 	d := decoders.Get().(*decoder)
-	d.b, d.n, d.rare = private(doc), len(doc), !layoutKnown
+	defer d.release() // also when pdata panics
+	d.n, d.rare = len(doc), !layoutKnown
+	d.b = append(append(slices.Grow(d.b[:0], len(doc)+padding), doc...), make([]byte, padding)...)
 	read(d)
 	d.end()
 	if d.rare && d.emptyKey {
 		d.fail("a field without a name can't be decoded beside entity references or indexes of strings")
 	}
-	rare, err = d.rare, d.err
-	d.hints.strings, d.hints.attributes = d.made, d.added
-	keep := decoder{hints: d.hints}
-	if cap(d.bytes)+8*cap(d.ints)+8*cap(d.floats) <= keepScratch {
-		keep.bytes, keep.ints, keep.floats = d.bytes, d.ints, d.floats
-	}
-	*d = keep
-	decoders.Put(d)
-	return rare, err
+	return d.rare, d.err
 }
 
-// private returns a copy of doc, and padding. A builder's memory is the only that is not cleared first, which costs
-// as much as the copy; nobody else has the string while the decoder writes to it.
-func private(doc []byte) []byte {
-	var b strings.Builder
-	b.Grow(len(doc) + padding)
-	b.Write(doc)
-	b.Write(make([]byte, padding))
-	s := b.String()
-	return unsafe.Slice(unsafe.StringData(s), len(s))
+// release forgets the document.
+func (d *decoder) release() {
+	d.hints.strings, d.hints.attributes, d.hints.text = d.made, d.added, d.copied
+	d.p, d.depth, d.first, d.key, d.err, d.rare, d.emptyKey = 0, 0, false, nil, nil, false, false
+	d.strings, d.made, d.attrs, d.used, d.added, d.texts, d.copied = nil, 0, nil, 0, 0, nil, 0
+	if cap(d.b) > keepScratch {
+		d.b = nil
+	}
+	if cap(d.bytes) > keepScratch {
+		d.bytes = nil
+	}
+	if 8*cap(d.ints) > keepScratch {
+		d.ints = nil
+	}
+	if 8*cap(d.floats) > keepScratch {
+		d.floats = nil
+	}
+	decoders.Put(d)
 }
 
 // DecodeTraces appends the spans of a TracesData document to into. After an error into is as it was.

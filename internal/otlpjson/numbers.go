@@ -56,7 +56,7 @@ func (d *decoder) uint(limit uint64) uint64 {
 			return v
 		}
 		d.p = at
-		s := d.str()
+		s := alias(d.str0())
 		if d.err != nil {
 			return 0
 		}
@@ -139,7 +139,7 @@ func (d *decoder) int(size int) int64 {
 			return int64(v)
 		}
 		d.p = at
-		s := d.str()
+		s := alias(d.str0())
 		if d.err != nil {
 			return 0
 		}
@@ -237,7 +237,7 @@ func (d *decoder) skipNumber() {
 	if n.text[0] == '0' {
 		size = 32
 	}
-	if _, err := strconv.ParseFloat(text(n.text), size); err != nil {
+	if _, err := strconv.ParseFloat(alias(n.text), size); err != nil {
 		d.p = at
 		d.fail(outOfRange)
 	}
@@ -262,9 +262,9 @@ func (d *decoder) float() float64 {
 			}
 			return f
 		}
-		s = text(n.text)
+		s = alias(n.text)
 	case c == '"':
-		s = d.str()
+		s = alias(d.str0())
 		if d.err != nil {
 			return 0
 		}
@@ -289,7 +289,7 @@ func (d *decoder) enum(names func(string) int32) int32 {
 		return d.int32()
 	}
 	at := d.p
-	s := d.str()
+	s := alias(d.str0())
 	if d.err != nil {
 		return 0
 	}

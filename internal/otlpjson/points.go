@@ -33,11 +33,16 @@ func pointField[P point](d *decoder, p P) {
 }
 
 func (d *decoder) numberPoints(s pmetric.NumberDataPointSlice) {
-	if d.array() {
-		for d.element() {
-			d.numberPoint(s.AppendEmpty())
-		}
+	if !d.array() {
+		return
 	}
+	for d.element() {
+		if s.Len() == 0 {
+			s.EnsureCapacity(min(d.hints.points, maxHint))
+		}
+		d.numberPoint(s.AppendEmpty())
+	}
+	d.hints.points = s.Len()
 }
 
 func (d *decoder) numberPoint(p pmetric.NumberDataPoint) {

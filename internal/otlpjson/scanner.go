@@ -33,7 +33,7 @@ const padding = 16
 //	if d.array() {
 //		for d.element() {
 type decoder struct {
-	b     []byte // a copy of the document, and padding. Strings are parts of it, unescaped in place
+	b     []byte // a copy of the document, and padding. Strings are unescaped in place
 	n     int    // length of the document
 	p     int    // the next byte
 	depth int
@@ -46,6 +46,9 @@ type decoder struct {
 	// emptyKey is set at a field with an empty name, which the reference takes for the end of an object.
 	emptyKey bool
 
+	names   names
+	texts   []byte        // not used yet
+	copied  int           // bytes that are
 	strings []stringValue // not used yet
 	made    int           // how many are
 	attrs   []keyValue    // room for attributes
@@ -106,7 +109,7 @@ func (d *decoder) nextSlow() byte {
 	}
 }
 
-func (d *decoder) load(p int) uint64 { return binary.LittleEndian.Uint64(d.b[p:]) }
+func (d *decoder) load(p int) uint64 { return binary.LittleEndian.Uint64(d.b[p : p+8]) }
 
 func (d *decoder) open() bool {
 	if d.depth++; d.depth > MaxDepth {
@@ -189,6 +192,14 @@ func (d *decoder) array() bool {
 
 // element moves to the next element, or behind the end of the array.
 func (d *decoder) element() bool {
+	if d.b[d.p] == ',' && !d.first {
+		d.p++
+		return true
+	}
+	return d.elementSlow()
+}
+
+func (d *decoder) elementSlow() bool {
 	c := d.next()
 	if c == ']' {
 		d.first = false
@@ -243,7 +254,7 @@ func (d *decoder) skip() {
 	switch d.next() {
 	case '"':
 		d.p--
-		d.str()
+		d.str0()
 	case 'n':
 		d.null()
 	case 't':

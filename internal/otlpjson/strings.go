@@ -5,16 +5,60 @@ package otlpjson
 
 import (
 	"bytes"
+	"encoding/binary"
 	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
 )
 
-// text makes a string of a part of d.b, which is not written to any more.
-func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+// alias makes a string of a part of d.b, for what does not keep it.
+func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+const (
+	// ownText is from how many bytes on a string has an allocation of its own. Shorter ones share one, so that what
+	// is kept alive by a string that somebody keeps is little.
+	ownText = 512
+	maxText = 8 << 10
+)
+
+// text copies a string.
+func (d *decoder) text(b []byte) string {
+	n := len(b)
+	if n > len(d.texts) {
+		if n >= ownText {
+			return string(b)
+		}
+		d.texts = make([]byte, max(n, min(d.hints.text-d.copied, maxText, d.n-d.p)))
+	}
+	d.copied += n
+	copy(d.texts, b)
+	s := alias(d.texts[:n])
+	d.texts = d.texts[n:]
+	return s
+}
+
+// names are the last names of attributes: few are new, also from one document to the next. They have allocations of
+// their own, as they outlive the document.
+type names [256]string
+
+// name copies the name of an attribute, or finds it.
+func (d *decoder) name(b []byte) string {
+	if n := len(b); n < 8 || n > 64 {
+		return d.text(b)
+	}
+	first, last := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[len(b)-8:])
+	s := &d.names[(first*31+last)*0x9E3779B97F4A7C15>>56]
+	if *s != string(b) {
+		*s = string(b)
+	}
+	return *s
+}
 
 // str reads a string, or null for an empty one.
-func (d *decoder) str() string {
+func (d *decoder) str() string { return d.text(d.str0()) }
+
+// str0 is str without the copy: it returns a part of d.b.
+func (d *decoder) str0() []byte {
 	if d.b[d.p] == '"' {
 		d.p++
 	} else if c := d.next(); c != '"' {
@@ -23,15 +67,15 @@ func (d *decoder) str() string {
 		} else {
 			d.unexpected("a string")
 		}
-		return ""
+		return nil
 	}
 	end := d.stringEnd(d.p)
 	if d.b[end] == '"' {
 		s := d.b[d.p:end]
 		d.p = end + 1
-		return text(s)
+		return s
 	}
-	return text(d.unescape(end))
+	return d.unescape(end)
 }
 
 // unescape reads the rest of a string that begins at p and has its first backslash, or what may not be there, at
