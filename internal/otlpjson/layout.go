@@ -100,8 +100,11 @@ func alike(theirs, ours reflect.Type) bool {
 // attributesOf is the list in a map.
 func attributesOf(m pcommon.Map) *mapLayout { return (*mapLayout)(unsafe.Pointer(&m)) }
 
-// valueOf makes the value of an attribute of m one of pdata.
+// valueOf makes the value of an attribute of m one of pdata; one that goes nowhere when the layout is unknown.
 func valueOf(m *mapLayout, kv *keyValue) pcommon.Value {
+	if !layoutKnown {
+		return pcommon.NewValueEmpty()
+	}
 	v := valueLayout{orig: &kv.Value, state: m.state}
 	return *(*pcommon.Value)(unsafe.Pointer(&v))
 }
