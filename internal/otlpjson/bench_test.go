@@ -44,8 +44,8 @@ func benchTraces(n, size int) ptrace.Traces {
 		s.SetSpanID([8]byte{0x7a, 2, 3, 4, 5, 6, 7, byte(i)})
 		s.SetParentSpanID([8]byte{0x1a, 2, 3, 4, 5, 6, 7, 1})
 		s.SetKind(ptrace.SpanKindClient)
-		s.SetStartTimestamp(pcommon.Timestamp(1795477435123456789 + i))
-		s.SetEndTimestamp(pcommon.Timestamp(1795477436123456789 + i))
+		s.SetStartTimestamp(pcommon.Timestamp(1795477435123456789 + uint64(i)))
+		s.SetEndTimestamp(pcommon.Timestamp(1795477436123456789 + uint64(i)))
 		a := s.Attributes()
 		if size == 0 {
 			s.SetName("execute_tool search_flights")
@@ -81,8 +81,8 @@ func benchLogs(n int) plog.Logs {
 	sl := rl.ScopeLogs().AppendEmpty()
 	for i := range n {
 		r := sl.LogRecords().AppendEmpty()
-		r.SetTimestamp(pcommon.Timestamp(1795477435123456789 + i))
-		r.SetObservedTimestamp(pcommon.Timestamp(1795477435123456999 + i))
+		r.SetTimestamp(pcommon.Timestamp(1795477435123456789 + uint64(i)))
+		r.SetObservedTimestamp(pcommon.Timestamp(1795477435123456999 + uint64(i)))
 		r.SetSeverityNumber(plog.SeverityNumberInfo)
 		r.SetSeverityText("INFO")
 		r.Body().SetStr(fmt.Sprintf("GET /v1/trips/%d 200 in 12.4 ms, 3 legs found for \"ZRH-SFO\"", i))

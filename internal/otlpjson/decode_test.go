@@ -171,7 +171,7 @@ func TestErrorsSayWhere(t *testing.T) {
 
 func TestDigits(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
-	for range 100_000 {
+	for range 20_000 {
 		v := rnd.Uint64() >> rnd.IntN(64)
 		d := decoder{b: append([]byte(`"`+strconv.FormatUint(v, 10)+`"`), make([]byte, padding)...)}
 		d.n = len(d.b) - padding
@@ -212,7 +212,7 @@ func TestStringEnd(t *testing.T) {
 func TestManyAttributes(t *testing.T) {
 	var doc strings.Builder
 	doc.WriteString(`{"resourceLogs":[{"resource":{"attributes":[`)
-	const n = 300_000
+	const n = 200_000
 	for i := range n {
 		if i > 0 {
 			doc.WriteByte(',')

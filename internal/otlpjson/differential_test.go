@@ -110,7 +110,7 @@ func (s signal) agree(t testing.TB, doc []byte) (decoded bool) {
 // TestAgreesWithTheReference runs over documents with any of the fields of OTLP, as the reference writes them, spelled
 // otherwise, changed in meaning, and damaged.
 func TestAgreesWithTheReference(t *testing.T) {
-	const n = 300
+	const n = 120
 	for _, s := range signals {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()

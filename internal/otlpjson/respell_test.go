@@ -104,7 +104,8 @@ func (r *respeller) composite(dec *json.Decoder, open json.Delim) {
 			parts = append(parts, sub.out.Bytes())
 		}
 		if r.wild && r.chance(200) {
-			parts[len(parts)-1] = append(bytes.SplitAfter(sub.out.Bytes(), []byte(":"))[0], "null"...)
+			name, _, _ := bytes.Cut(sub.out.Bytes(), []byte(":"))
+			parts[len(parts)-1] = []byte(string(name) + ":null")
 		}
 	}
 	if _, err := dec.Token(); err != nil {

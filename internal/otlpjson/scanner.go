@@ -218,8 +218,9 @@ func (d *decoder) elementSlow() bool {
 	return true
 }
 
-// word reads the rest of a literal, of which the first byte is read.
-func (d *decoder) word(rest string) {
+// word reads a literal of which the first byte is read.
+func (d *decoder) word(literal string) {
+	rest := literal[1:]
 	if string(d.b[d.p:d.p+len(rest)]) != rest {
 		d.fail("this is no literal of JSON")
 		return
@@ -227,15 +228,15 @@ func (d *decoder) word(rest string) {
 	d.p += len(rest)
 }
 
-func (d *decoder) null() { d.word("ull") }
+func (d *decoder) null() { d.word("null") }
 
 func (d *decoder) bool() bool {
 	switch d.next() {
 	case 't':
-		d.word("rue")
+		d.word("true")
 		return true
 	case 'f':
-		d.word("alse")
+		d.word("false")
 	default:
 		d.unexpected("true or false")
 	}
@@ -258,9 +259,9 @@ func (d *decoder) skip() {
 	case 'n':
 		d.null()
 	case 't':
-		d.word("rue")
+		d.word("true")
 	case 'f':
-		d.word("alse")
+		d.word("false")
 	case '{':
 		if d.open() {
 			for d.field() {
