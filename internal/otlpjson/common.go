@@ -58,7 +58,7 @@ func (d *decoder) room(n int) []keyValue {
 	left := (d.n-d.p)/30 + 1
 	n = min(max(n, 2), maxHint, left)
 	if d.used+n > len(d.attrs) {
-		d.attrs, d.used = make([]keyValue, max(n, min(d.hints.attributes-d.added, maxAttributes, left))), 0
+		d.attrs, d.used = make([]keyValue, max(n, min(max(d.hints.attributes-d.added, 16), maxAttributes, left))), 0
 	}
 	d.used += n
 	return d.attrs[d.used-n : d.used-n : d.used]

@@ -124,7 +124,7 @@ const maxStrings = 512
 
 func (d *decoder) newString(s string) (held any) {
 	if len(d.strings) == 0 {
-		n := min(max(d.hints.strings-d.made, 8), maxStrings, (d.n-d.p)/16+1)
+		n := min(max(d.hints.strings-d.made, 16), maxStrings, (d.n-d.p)/16+1)
 		d.strings = make([]stringValue, n)
 	}
 	p := &d.strings[0]

@@ -28,7 +28,7 @@ func (d *decoder) text(b []byte) string {
 		if n >= ownText {
 			return string(b)
 		}
-		d.texts = make([]byte, max(n, min(d.hints.text-d.copied, maxText, d.n-d.p)))
+		d.texts = make([]byte, max(n, min(max(d.hints.text-d.copied, 1<<10), maxText, d.n-d.p)))
 	}
 	d.copied += n
 	copy(d.texts, b)
@@ -43,11 +43,12 @@ type names [256]string
 
 // name copies the name of an attribute, or finds it.
 func (d *decoder) name(b []byte) string {
-	if n := len(b); n < 8 || n > 64 {
+	n := len(b)
+	if n < 8 || n > 64 {
 		return d.text(b)
 	}
-	first, last := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[len(b)-8:])
-	s := &d.names[(first*31+last)*0x9E3779B97F4A7C15>>56]
+	first, last := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[n-8:])
+	s := &d.names[(first*31+last+uint64(n))*0x9E3779B97F4A7C15>>56]
 	if *s != string(b) {
 		*s = string(b)
 	}
