@@ -34,17 +34,17 @@ func (d *decoder) attributes(to pcommon.Map, hint *int) {
 	for d.element() {
 		if *m.orig == nil {
 			room = d.room(*hint)
-			*m.orig, end = room, d.used
+			*m.orig, end = room, d.attrs.used
 		}
 		*m.orig = append(*m.orig, keyValue{})
 		d.keyValue(m, &(*m.orig)[len(*m.orig)-1])
 	}
 	n := len(*m.orig)
-	d.added += n
 	*hint = n
-	if end > 0 && n <= cap(room) && d.used == end && &d.attrs[end-1] == &room[:cap(room)][cap(room)-1] {
+	if end > 0 && n <= cap(room) && d.attrs.used == end && &d.attrs.all[end-1] == &room[:cap(room)][cap(room)-1] {
 		// The last room that was made, and enough: what is left of it goes to the next map.
-		d.used -= cap(room) - n
+		d.attrs.used -= cap(room) - n
+		d.attrs.total -= cap(room) - n
 		*m.orig = room[:n:n]
 	}
 }
@@ -57,11 +57,10 @@ func (d *decoder) room(n int) []keyValue {
 	// An attribute has 30 bytes at least, so that what is left of the document bounds it too.
 	left := (d.n-d.p)/30 + 1
 	n = min(max(n, 2), maxHint, left)
-	if d.used+n > len(d.attrs) {
-		d.attrs, d.used = make([]keyValue, max(n, min(max(d.hints.attributes-d.added, 16), maxAttributes, left))), 0
+	if d.attrs.used+n > len(d.attrs.all) {
+		d.attrs.all, d.attrs.used = make([]keyValue, max(n, min(max(d.hints.attributes-d.attrs.total, 16), maxAttributes, left))), 0
 	}
-	d.used += n
-	return d.attrs[d.used-n : d.used-n : d.used]
+	return d.attrs.take(n)[:0]
 }
 
 // The beginnings of attributes and values as all writers without white space spell them, as 8 bytes at once.
@@ -129,7 +128,7 @@ func (d *decoder) stringValue() bool {
 
 func (d *decoder) keyValueFields(m *mapLayout, kv *keyValue) {
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "key":
 			kv.Key = d.name(d.str0())
 		case "value":
@@ -168,7 +167,7 @@ func (d *decoder) value(v value) {
 
 func (d *decoder) valueFields(v value) {
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "stringValue", "string_value":
 			d.setString(v, d.str())
 		case "boolValue", "bool_value":
@@ -200,7 +199,7 @@ func (d *decoder) arrayValue(s pcommon.Slice) {
 		return
 	}
 	for d.field() {
-		if string(d.key) != "values" {
+		if string(d.key()) != "values" {
 			d.unknown()
 			continue
 		}
@@ -217,7 +216,7 @@ func (d *decoder) kvlistValue(m pcommon.Map) {
 		return
 	}
 	for d.field() {
-		if string(d.key) != "values" {
+		if string(d.key()) != "values" {
 			d.unknown()
 			continue
 		}
@@ -230,7 +229,7 @@ func (d *decoder) resource(r pcommon.Resource) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "attributes":
 			d.attributes(r.Attributes(), &d.hints.resource)
 		case "droppedAttributesCount", "dropped_attributes_count":
@@ -254,7 +253,7 @@ func (d *decoder) entityRefs() {
 			continue
 		}
 		for d.field() {
-			switch string(d.key) {
+			switch string(d.key()) {
 			case "schemaUrl", "schema_url", "type":
 				d.str0()
 			case "idKeys", "id_keys", "descriptionKeys", "description_keys":
@@ -275,7 +274,7 @@ func (d *decoder) scope(s pcommon.InstrumentationScope) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "name":
 			s.SetName(d.str())
 		case "version":

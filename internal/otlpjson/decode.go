@@ -34,9 +34,9 @@ func decode(doc []byte, read func(*decoder)) (rare bool, err error) {
 
 // release forgets the document.
 func (d *decoder) release() {
-	d.hints.strings, d.hints.attributes, d.hints.text = d.made, d.added, d.copied
-	d.p, d.depth, d.first, d.key, d.err, d.rare, d.emptyKey = 0, 0, false, nil, nil, false, false
-	d.strings, d.made, d.attrs, d.used, d.added, d.texts, d.copied = nil, 0, nil, 0, 0, nil, 0
+	d.hints.strings, d.hints.attributes, d.hints.text = d.strings.total, d.attrs.total, d.texts.total
+	d.p, d.from, d.to, d.depth, d.first, d.err, d.rare, d.emptyKey = 0, 0, 0, 0, false, nil, false, false
+	d.strings, d.attrs, d.texts = chunk[stringValue]{}, chunk[keyValue]{}, chunk[byte]{}
 	if cap(d.b) > keepScratch {
 		d.b = nil
 	}

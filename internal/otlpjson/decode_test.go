@@ -243,13 +243,13 @@ func TestDecoderKeepsLittle(t *testing.T) {
 	d := &decoder{}
 	d.b, d.bytes = make([]byte, keepScratch+1), make([]byte, keepScratch+1)
 	d.ints, d.floats = make([]uint64, keepScratch), make([]float64, keepScratch)
-	d.texts, d.key, d.attrs = make([]byte, 1), make([]byte, 1), make([]keyValue, 1)
+	d.texts.all, d.strings.all, d.attrs.all = make([]byte, 1), make([]stringValue, 1), make([]keyValue, 1)
 	d.release()
 	assert.Nil(t, d.b)
 	assert.Nil(t, d.bytes)
 	assert.Nil(t, d.ints)
 	assert.Nil(t, d.floats)
-	assert.Nil(t, d.texts)
-	assert.Nil(t, d.attrs)
-	assert.Nil(t, d.key)
+	assert.Nil(t, d.texts.all)
+	assert.Nil(t, d.strings.all)
+	assert.Nil(t, d.attrs.all)
 }

@@ -123,13 +123,11 @@ func (d *decoder) setString(v pcommon.Value, s string) {
 const maxStrings = 512
 
 func (d *decoder) newString(s string) (held any) {
-	if len(d.strings) == 0 {
-		n := min(max(d.hints.strings-d.made, 16), maxStrings, (d.n-d.p)/16+1)
-		d.strings = make([]stringValue, n)
+	if d.strings.used == len(d.strings.all) {
+		n := min(max(d.hints.strings-d.strings.total, 16), maxStrings, (d.n-d.p)/16+1)
+		d.strings.all, d.strings.used = make([]stringValue, n), 0
 	}
-	p := &d.strings[0]
-	d.strings = d.strings[1:]
-	d.made++
+	p := &d.strings.take(1)[0]
 	p.StringValue = s
 	(*anyLayout)(unsafe.Pointer(&held)).data = unsafe.Pointer(p)
 	(*anyLayout)(unsafe.Pointer(&held)).typ = stringType

@@ -16,7 +16,7 @@ func (d *decoder) logsData(ld plog.Logs) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "resourceLogs", "resource_logs":
 			if d.array() {
 				for d.element() {
@@ -36,7 +36,7 @@ func (d *decoder) resourceLogs(rl plog.ResourceLogs) {
 	deprecated := plog.ScopeLogsSlice{}
 	some := false
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "resource":
 			d.resource(rl.Resource())
 		case "scopeLogs", "scope_logs":
@@ -70,7 +70,7 @@ func (d *decoder) scopeLogs(sl plog.ScopeLogs) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "scope":
 			d.scope(sl.Scope())
 		case "logRecords", "log_records":
@@ -93,7 +93,7 @@ func (d *decoder) logRecord(r plog.LogRecord) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "timeUnixNano", "time_unix_nano":
 			r.SetTimestamp(pcommon.Timestamp(d.uint64()))
 		case "observedTimeUnixNano", "observed_time_unix_nano":

@@ -12,7 +12,7 @@ func (d *decoder) metricsData(md pmetric.Metrics) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "resourceMetrics", "resource_metrics":
 			if d.array() {
 				for d.element() {
@@ -32,7 +32,7 @@ func (d *decoder) resourceMetrics(rm pmetric.ResourceMetrics) {
 	deprecated := pmetric.ScopeMetricsSlice{}
 	some := false
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "resource":
 			d.resource(rm.Resource())
 		case "scopeMetrics", "scope_metrics":
@@ -66,7 +66,7 @@ func (d *decoder) scopeMetrics(sm pmetric.ScopeMetrics) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "scope":
 			d.scope(sm.Scope())
 		case "metrics":
@@ -89,7 +89,7 @@ func (d *decoder) metric(m pmetric.Metric) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "name":
 			m.SetName(d.str())
 		case "description":
@@ -119,7 +119,7 @@ func (d *decoder) gauge(g pmetric.Gauge) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "dataPoints", "data_points":
 			d.numberPoints(g.DataPoints())
 		default:
@@ -133,7 +133,7 @@ func (d *decoder) sum(s pmetric.Sum) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "dataPoints", "data_points":
 			d.numberPoints(s.DataPoints())
 		case "aggregationTemporality", "aggregation_temporality":
@@ -151,7 +151,7 @@ func (d *decoder) histogram(h pmetric.Histogram) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "dataPoints", "data_points":
 			if d.array() {
 				for d.element() {
@@ -171,7 +171,7 @@ func (d *decoder) exponentialHistogram(h pmetric.ExponentialHistogram) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "dataPoints", "data_points":
 			if d.array() {
 				for d.element() {
@@ -191,7 +191,7 @@ func (d *decoder) summary(s pmetric.Summary) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "dataPoints", "data_points":
 			if d.array() {
 				for d.element() {

@@ -18,7 +18,7 @@ type point interface {
 
 // pointField reads a field that all data points have, or skips what no point has.
 func pointField[P point](d *decoder, p P) {
-	switch string(d.key) {
+	switch string(d.key()) {
 	case "attributes":
 		d.attributes(p.Attributes(), &d.hints.record)
 	case "startTimeUnixNano", "start_time_unix_nano":
@@ -50,7 +50,7 @@ func (d *decoder) numberPoint(p pmetric.NumberDataPoint) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "asDouble", "as_double":
 			p.SetDoubleValue(d.float())
 		case "asInt", "as_int":
@@ -68,7 +68,7 @@ func (d *decoder) histogramPoint(p pmetric.HistogramDataPoint) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "count":
 			p.SetCount(d.uint64())
 		case "sum":
@@ -94,7 +94,7 @@ func (d *decoder) exponentialPoint(p pmetric.ExponentialHistogramDataPoint) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "count":
 			p.SetCount(d.uint64())
 		case "sum":
@@ -126,7 +126,7 @@ func (d *decoder) buckets(b pmetric.ExponentialHistogramDataPointBuckets) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "offset":
 			b.SetOffset(d.int32())
 		case "bucketCounts", "bucket_counts":
@@ -142,7 +142,7 @@ func (d *decoder) summaryPoint(p pmetric.SummaryDataPoint) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "count":
 			p.SetCount(d.uint64())
 		case "sum":
@@ -164,7 +164,7 @@ func (d *decoder) quantile(q pmetric.SummaryDataPointValueAtQuantile) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "quantile":
 			q.SetQuantile(d.float())
 		case "value":
@@ -188,7 +188,7 @@ func (d *decoder) exemplar(e pmetric.Exemplar) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "filteredAttributes", "filtered_attributes":
 			d.attributes(e.FilteredAttributes(), &d.hints.event)
 		case "timeUnixNano", "time_unix_nano":

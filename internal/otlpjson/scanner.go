@@ -25,7 +25,7 @@ const padding = 16
 //
 //	if d.object() {
 //		for d.field() {
-//			switch string(d.key) {
+//			switch string(d.key()) {
 //			...
 //			default:
 //				d.unknown()
@@ -37,8 +37,9 @@ type decoder struct {
 	n     int    // length of the document
 	p     int    // the next byte
 	depth int
-	first bool   // an object or array was opened, and nothing of it was read yet
-	key   []byte // what field has read; valid until the next call of it
+	first bool // an object or array was opened, and nothing of it was read yet
+	from  int  // where in b the name is that field has read
+	to    int  // and its end: a slice here would cost a write barrier a field
 	err   error
 
 	// rare is set at what pdata's API can't express: the reference decodes such a document once it is read here.
@@ -47,17 +48,27 @@ type decoder struct {
 	emptyKey bool
 
 	names   names
-	texts   []byte        // not used yet
-	copied  int           // bytes that are
-	strings []stringValue // not used yet
-	made    int           // how many are
-	attrs   []keyValue    // room for attributes
-	used    int           // how much of it is taken
-	added   int           // attributes
+	texts   chunk[byte]
+	strings chunk[stringValue]
+	attrs   chunk[keyValue]
 	hints   hints
 	bytes   []byte    // scratch
 	ints    []uint64  // scratch
 	floats  []float64 // scratch
+}
+
+// chunk is memory that many of a document share.
+type chunk[T any] struct {
+	all   []T
+	used  int // how much of all is taken
+	total int // how much of the document's is taken
+}
+
+// take returns the next n, for which there is room.
+func (c *chunk[T]) take(n int) []T {
+	c.used += n
+	c.total += n
+	return c.all[c.used-n : c.used : c.used]
 }
 
 func (d *decoder) fail(what string) {
@@ -133,11 +144,14 @@ func (d *decoder) object() bool {
 	return false
 }
 
-// field reads the name of the next field into key, or the end of the object.
+// key is the name that field has read, until the next call of it.
+func (d *decoder) key() []byte { return d.b[d.from:d.to] }
+
+// field reads the name of the next field, or the end of the object.
 func (d *decoder) field() bool {
 	if p := d.p; d.b[p] == ',' && d.b[p+1] == '"' && !d.first { // as most are
 		if end := d.stringEnd(p + 2); d.b[end] == '"' && d.b[end+1] == ':' {
-			d.key = d.b[p+2 : end]
+			d.from, d.to = p+2, end
 			d.p = end + 2
 			return true
 		}
@@ -163,10 +177,11 @@ func (d *decoder) field() bool {
 	}
 	end := d.stringEnd(d.p)
 	if d.b[end] == '"' {
-		d.key = d.b[d.p:end]
+		d.from, d.to = d.p, end
 		d.p = end + 1
 	} else {
-		d.key = d.unescape(end)
+		d.from = d.p
+		d.to = d.from + len(d.unescape(end))
 	}
 	if d.b[d.p] == ':' {
 		d.p++
@@ -245,7 +260,7 @@ func (d *decoder) bool() bool {
 
 // unknown skips the value of a field that OTLP does not have.
 func (d *decoder) unknown() {
-	if len(d.key) == 0 {
+	if d.from == d.to {
 		d.emptyKey = true
 	}
 	d.skip()

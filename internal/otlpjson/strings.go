@@ -24,17 +24,15 @@ const (
 // text copies a string.
 func (d *decoder) text(b []byte) string {
 	n := len(b)
-	if n > len(d.texts) {
+	if d.texts.used+n > len(d.texts.all) {
 		if n >= ownText {
 			return string(b)
 		}
-		d.texts = make([]byte, max(n, min(max(d.hints.text-d.copied, 1<<10), maxText, d.n-d.p)))
+		d.texts.all, d.texts.used = make([]byte, max(n, min(max(d.hints.text-d.texts.total, 1<<10), maxText, d.n-d.p))), 0
 	}
-	d.copied += n
-	copy(d.texts, b)
-	s := alias(d.texts[:n])
-	d.texts = d.texts[n:]
-	return s
+	to := d.texts.take(n)
+	copy(to, b)
+	return alias(to)
 }
 
 // names are the last names of attributes: few are new, also from one document to the next. They have allocations of

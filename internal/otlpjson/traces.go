@@ -13,7 +13,7 @@ func (d *decoder) tracesData(td ptrace.Traces) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "resourceSpans", "resource_spans":
 			if d.array() {
 				for d.element() {
@@ -33,7 +33,7 @@ func (d *decoder) resourceSpans(rs ptrace.ResourceSpans) {
 	deprecated := ptrace.ScopeSpansSlice{}
 	some := false
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "resource":
 			d.resource(rs.Resource())
 		case "scopeSpans", "scope_spans":
@@ -67,7 +67,7 @@ func (d *decoder) scopeSpans(ss ptrace.ScopeSpans) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "scope":
 			d.scope(ss.Scope())
 		case "spans":
@@ -90,7 +90,7 @@ func (d *decoder) span(s ptrace.Span) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "traceId", "trace_id":
 			s.SetTraceID(d.traceID())
 		case "spanId", "span_id":
@@ -142,7 +142,7 @@ func (d *decoder) event(e ptrace.SpanEvent) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "timeUnixNano", "time_unix_nano":
 			e.SetTimestamp(pcommon.Timestamp(d.uint64()))
 		case "name":
@@ -162,7 +162,7 @@ func (d *decoder) link(l ptrace.SpanLink) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "traceId", "trace_id":
 			l.SetTraceID(d.traceID())
 		case "spanId", "span_id":
@@ -186,7 +186,7 @@ func (d *decoder) status(s ptrace.Status) {
 		return
 	}
 	for d.field() {
-		switch string(d.key) {
+		switch string(d.key()) {
 		case "message":
 			s.SetMessage(d.str())
 		case "code":
