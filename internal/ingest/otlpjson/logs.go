@@ -8,12 +8,13 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/tailrace/tailrace/internal/ingest"
+	decoder "github.com/tailrace/tailrace/internal/otlpjson"
 )
 
 // NewLogs returns an empty batch of log records; its units are *Unit[plog.Logs].
 func NewLogs() ingest.Batch {
 	return newBatch(&codec[plog.Logs]{
-		unmarshal: (&plog.JSONUnmarshaler{}).UnmarshalLogs,
+		decode:    decoder.DecodeLogs,
 		marshal:   (&plog.JSONMarshaler{}).MarshalLogs,
 		empty:     plog.NewLogs,
 		records:   plog.Logs.LogRecordCount,

@@ -8,12 +8,13 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
 	"github.com/tailrace/tailrace/internal/ingest"
+	decoder "github.com/tailrace/tailrace/internal/otlpjson"
 )
 
 // NewMetrics returns an empty batch of data points; its units are *Unit[pmetric.Metrics].
 func NewMetrics() ingest.Batch {
 	return newBatch(&codec[pmetric.Metrics]{
-		unmarshal: (&pmetric.JSONUnmarshaler{}).UnmarshalMetrics,
+		decode:    decoder.DecodeMetrics,
 		marshal:   (&pmetric.JSONMarshaler{}).MarshalMetrics,
 		empty:     pmetric.NewMetrics,
 		records:   pmetric.Metrics.DataPointCount,

@@ -4,12 +4,10 @@
 // Package otlpjson turns lines of OTLP/JSON (TracesData, LogsData, MetricsData) into batches for
 // internal/ingest.
 //
-// What a batch holds follows from its lines alone. Lines are decoded by pdata's own decoder behind the
-// small type codec, so that a faster one can take its place. Three things are added that the decoder and
-// the store behind it need:
+// What a batch holds follows from its lines alone. Package internal/otlpjson decodes them, and refuses what is not
+// one JSON document. Three things are added that the store behind it needs:
 //
-//   - A line that is not one JSON object with something of this signal is refused: the decoder
-//     would take half of a torn pair of lines, or another signal's line, for an empty one without an error.
+//   - A line without anything of this signal is refused: the decoder takes another signal's line for an empty one.
 //   - Records that ClickHouse's client is known to refuse, and with them the whole insert, are cut out: a metric
 //     without a type, and times after the year 2262.
 //   - A batch that touches more than maxDays days is cut into units of that many: one insert may touch 100
@@ -42,7 +40,7 @@ const (
 
 // codec is what differs between the signals. D is pdata's type of the signal.
 type codec[D any] struct {
-	unmarshal func([]byte) (D, error)
+	decode    func(line []byte, into D) error
 	marshal   func(D) ([]byte, error)
 	empty     func() D
 	records   func(D) int
@@ -82,16 +80,14 @@ func newBatch[D any](c *codec[D]) ingest.Batch {
 
 // decode decodes a line and separates what the store refuses.
 func (b *batch[D]) decode(line []byte) (d D, rejected []D, reasons []string, err error) {
-	if err := oneObject(line); err != nil {
-		return d, nil, nil, err
-	}
 	// The decoder works on bytes from anywhere; a panic in it must cost a line and not the process.
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the decoder failed: %v", p)
 		}
 	}()
-	if d, err = b.codec.unmarshal(line); err != nil {
+	d = b.codec.empty()
+	if err = b.codec.decode(line, d); err != nil {
 		return d, nil, nil, err
 	}
 	rejected, reasons = b.codec.poison(d)

@@ -245,13 +245,3 @@ func BenchmarkDecodeAndBatch(b *testing.B) {
 		}
 	}
 }
-
-func BenchmarkOneObject(b *testing.B) {
-	line := benchLine(b)
-	b.SetBytes(int64(len(line)))
-	for b.Loop() {
-		if err := oneObject(line); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

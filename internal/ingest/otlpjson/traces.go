@@ -7,12 +7,13 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/tailrace/tailrace/internal/ingest"
+	decoder "github.com/tailrace/tailrace/internal/otlpjson"
 )
 
 // NewTraces returns an empty batch of spans; its units are *Unit[ptrace.Traces].
 func NewTraces() ingest.Batch {
 	return newBatch(&codec[ptrace.Traces]{
-		unmarshal: (&ptrace.JSONUnmarshaler{}).UnmarshalTraces,
+		decode:    decoder.DecodeTraces,
 		marshal:   (&ptrace.JSONMarshaler{}).MarshalTraces,
 		empty:     ptrace.NewTraces,
 		records:   ptrace.Traces.SpanCount,
