@@ -87,7 +87,7 @@ func (o *out) share(resource, scope int, encode func(r *row)) {
 		return
 	}
 	o.resource, o.scope = resource, scope
-	r := row{buf: append(o.shared[:0], '{')}
+	r := row{buf: append(o.shared[:0], '{'), sorted: o.sorted}
 	encode(&r)
 	o.shared, o.sharedDamaged = r.buf, r.damaged
 }
@@ -121,6 +121,7 @@ func (e *Encoder) finish() ([]segment.Part, Stats) {
 	clear(e.parts)
 	e.parts = e.parts[:0]
 	for _, o := range e.outs[:e.used] {
+		clear(o.sorted[:cap(o.sorted)]) // it refers to the batch
 		e.stats.Records += o.records
 		e.parts = append(e.parts, segment.Part{
 			Type: o.dest.t, Table: o.dest.table, Project: o.dest.project, Data: o.buf, Records: o.records,

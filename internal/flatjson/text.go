@@ -6,7 +6,9 @@ package flatjson
 import (
 	"encoding/hex"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -26,6 +28,12 @@ type row struct {
 	buf []byte
 	// damaged is set when bytes that are no UTF-8 were replaced.
 	damaged bool
+	sorted  []member // scratch of attributes
+}
+
+type member struct {
+	key   string
+	value pcommon.Value
 }
 
 // key starts a member. No value ends in '{', so that byte is there only right after the object was opened.
@@ -148,21 +156,25 @@ func (r *row) spanID(id pcommon.SpanID) {
 	r.buf = append(r.buf, '"')
 }
 
-// attributes appends an object of text values, and AttrRepaired if mark is set.
+// attributes appends an object of text values, and AttrRepaired if mark is set. The keys are sorted, as the exporter does: a
+// Map in ClickHouse keeps their order, and what hashes or compares a whole one (the key of the metric tables) depends on it.
 func (r *row) attributes(m pcommon.Map, mark bool) {
+	r.sorted = r.sorted[:0]
+	for k, v := range m.All() {
+		r.sorted = append(r.sorted, member{k, v})
+	}
+	if mark {
+		r.sorted = append(r.sorted, member{AttrRepaired, pcommon.NewValueBool(true)})
+	}
+	slices.SortStableFunc(r.sorted, func(a, b member) int { return strings.Compare(a.key, b.key) })
 	r.buf = append(r.buf, '{')
-	m.Range(func(k string, v pcommon.Value) bool {
-		if r.buf[len(r.buf)-1] != '{' {
+	for i, m := range r.sorted {
+		if i > 0 {
 			r.buf = append(r.buf, ',')
 		}
-		r.text(k)
+		r.text(m.key)
 		r.buf = append(r.buf, ':')
-		r.value(v)
-		return true
-	})
-	if mark {
-		r.key(`"` + AttrRepaired + `":`)
-		r.buf = append(r.buf, `"true"`...)
+		r.value(m.value)
 	}
 	r.buf = append(r.buf, '}')
 }
