@@ -19,7 +19,7 @@ const indexEvery = 64 << 10
 // that is still being written it shows what is whole: bytes behind the last whole zstd frame do not exist yet. Memory is
 // bounded, whatever a frame claims to hold. Not safe for concurrent use.
 type Content struct {
-	file io.ReaderAt
+	file *watchedFile
 	size int64 // of the content, up to its last whole frame
 
 	zstd   bool
@@ -36,7 +36,7 @@ type Content struct {
 // NewContent returns the content of a file that is size bytes long. The file stays the caller's; Close only gives back memory.
 // The error is the file's; damage is reported by ReadAt, when reading gets there.
 func NewContent(file io.ReaderAt, size int64, compressed bool) (*Content, error) {
-	c := &Content{file: file, zstd: compressed, pos: -1}
+	c := &Content{file: &watchedFile{ReaderAt: file}, zstd: compressed, pos: -1}
 	if err := c.Refresh(size); err != nil {
 		return nil, err
 	}
@@ -67,6 +67,9 @@ func (c *Content) Refresh(size int64) error {
 		}
 		if content < 0 {
 			if content, err = c.measure(c.behind, end); err != nil {
+				if !errors.Is(err, ErrFrame) {
+					return err
+				}
 				c.broken = err
 				return nil
 			}
@@ -85,11 +88,11 @@ func (c *Content) measure(from, to int64) (int64, error) {
 	if err := c.seek(frame{from, -1}, to); err != nil {
 		return 0, err
 	}
-	c.pos = -1 // wherever it stands now
 	n, err := io.Copy(io.Discard, c.dec)
 	if err != nil {
-		return 0, fmt.Errorf("frame at %d: %w", from, err)
+		return 0, c.damaged(fmt.Errorf("frame at %d: %w", from, err))
 	}
+	c.pos = -1 // not at a known place of the content
 	return n, nil
 }
 
@@ -105,8 +108,8 @@ func (c *Content) seek(at frame, end int64) error {
 	return err
 }
 
-// ReadAt implements io.ReaderAt, fast when offsets ascend. io.EOF: nothing more is whole; any other error: the file cannot be
-// read there, or is damaged there.
+// ReadAt implements io.ReaderAt, fast when offsets ascend. io.EOF: nothing more is whole; ErrFrame: the file is damaged
+// there, for good; any other error is the file's.
 func (c *Content) ReadAt(p []byte, off int64) (int, error) {
 	if !c.zstd {
 		if off >= c.size {
@@ -169,14 +172,30 @@ func (c *Content) read(p []byte, off int64) (int, error) {
 	return 0, c.damaged(err)
 }
 
-// damaged ends the decoder, so that the next attempt begins afresh, and says where it was.
+// damaged ends the decoder, so that the next attempt begins afresh. It tells the file's errors, which may pass, from what
+// can't be decompressed.
 func (c *Content) damaged(err error) error {
 	at := c.pos
 	c.pos = -1
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
+	if failed := c.file.failed; failed != nil {
+		c.file.failed = nil
+		return failed
 	}
-	return fmt.Errorf("decompress at %d: %w", at, err)
+	return fmt.Errorf("%w: cannot be decompressed behind offset %d: %w", ErrFrame, at, err)
+}
+
+// watchedFile remembers the file's own errors, which a decoder may report as its own.
+type watchedFile struct {
+	io.ReaderAt
+	failed error
+}
+
+func (f *watchedFile) ReadAt(p []byte, off int64) (int, error) {
+	n, err := f.ReaderAt.ReadAt(p, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		f.failed = err
+	}
+	return n, err
 }
 
 // Close gives back memory.

@@ -14,8 +14,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// ErrFrame says that what stands in a compressed segment is not a zstd frame.
-var ErrFrame = errors.New("not a zstd frame")
+// ErrFrame says that what stands in a compressed segment is not a zstd frame, or not what was compressed: it is damaged.
+var ErrFrame = errors.New("not a whole zstd frame")
 
 // errTorn says that a frame has not ended yet.
 var errTorn = errors.New("the frame is not whole")
@@ -279,7 +279,9 @@ func (s *frameScanner) header(at int64) (end, content int64, checksum bool, err 
 
 // lastFrameEnd returns the offset behind the last whole frame of a file of the given size, 0 if there is none. What is not a
 // frame is an ErrFrame, but for zeros up to the end, which a power failure leaves: those are torn.
-func lastFrameEnd(f io.ReaderAt, size int64) (int64, error) { return scanFrames(f, size, func(int64) {}) }
+func lastFrameEnd(f io.ReaderAt, size int64) (int64, error) {
+	return scanFrames(f, size, func(int64) {})
+}
 
 // lastSoundEnd is lastFrameEnd, but passes over frames at the end that can't be decompressed: a power failure may leave
 // zeros in the midst of what was never synced.
@@ -304,6 +306,9 @@ func lastSoundEnd(f File, size int64) (int64, error) {
 		c.Close()
 		if whole {
 			break
+		}
+		if err != nil && !errors.Is(err, ErrFrame) {
+			return 0, err // it can't be read now, which says nothing about what stands there
 		}
 		end = starts[i]
 	}

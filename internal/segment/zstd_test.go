@@ -279,6 +279,9 @@ func TestDamagedContent(t *testing.T) {
 			buf := make([]byte, whole+10)
 			n, err := c.ReadAt(buf, 0)
 			require.Error(t, err)
+			if !errors.Is(err, io.EOF) {
+				require.ErrorIs(t, err, segment.ErrFrame)
+			}
 			if i >= ends[0] {
 				require.GreaterOrEqual(t, n, 4)
 				require.Equal(t, "one\n", string(buf[:4]))
