@@ -5,6 +5,8 @@ package jsonlexporter
 
 import (
 	"bufio"
+	"bytes"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,9 +15,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/tailrace/tailrace/exporter/jsonlexporter/internal/otlpjson"
+	"github.com/tailrace/tailrace/internal/flatjson"
 )
 
 // agentTraces is a batch as an agent's SDK sends it, about 1 KB a span.
@@ -43,7 +47,7 @@ func agentTraces(n int) ptrace.Traces {
 	return td
 }
 
-// BenchmarkTraces compares what an acknowledged batch costs: this exporter in both sync modes, and the way of the contrib file
+// BenchmarkTraces compares what an acknowledged batch costs (in bytes of OTLP/JSON, also for the other encodings): this exporter, and the way of the contrib file
 // exporter (pdata's marshaler, then an append through a 4 KiB user-space buffer, no fsync, no rotation, no split).
 func BenchmarkTraces(b *testing.B) {
 	for _, n := range []int{1, 100, 1000} {
@@ -78,10 +82,21 @@ func BenchmarkTraces(b *testing.B) {
 				return w.WriteByte('\n')
 			}
 		})
-		for _, sync := range []SyncMode{SyncWrite, SyncBatch} {
-			run(string(sync), func(b *testing.B) func() error {
+		for _, v := range []struct {
+			name     string
+			sync     SyncMode
+			encoding Encoding
+			zstd     Compression
+		}{
+			{"write", SyncWrite, EncodingOTLPJSON, CompressionNone},
+			{"batch", SyncBatch, EncodingOTLPJSON, CompressionNone},
+			{"write zstd", SyncWrite, EncodingOTLPJSON, CompressionZstd},
+			{"write flat", SyncWrite, EncodingFlatJSON, CompressionNone},
+			{"write flat zstd", SyncWrite, EncodingFlatJSON, CompressionZstd},
+		} {
+			run(v.name, func(b *testing.B) func() error {
 				cfg := testConfig(b.TempDir())
-				cfg.Sync = sync
+				cfg.Sync, cfg.Encoding, cfg.Compression = v.sync, v.encoding, v.zstd
 				p := create(b, settings(), cfg)
 				p.start(b, componenttest.NewNopHost())
 				b.Cleanup(func() { p.shutdown(b) })
@@ -133,4 +148,81 @@ func BenchmarkEncode(b *testing.B) {
 			enc.Traces(td)
 		}
 	})
+	b.Run("flatjson", func(b *testing.B) {
+		enc := flatjson.NewEncoder(1 << 20)
+		parts, _ := enc.Traces(td)
+		b.SetBytes(int64(len(parts[0].Data)))
+		b.ReportAllocs()
+		for b.Loop() {
+			enc.Traces(td)
+		}
+	})
+}
+
+// BenchmarkDecodeFlat reads flat lines back.
+func BenchmarkDecodeFlat(b *testing.B) {
+	parts, _ := flatjson.NewEncoder(1 << 20).Traces(agentTraces(1000))
+	b.SetBytes(int64(len(parts[0].Data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		td := ptrace.NewTraces()
+		for line := range bytes.Lines(parts[0].Data) {
+			if err := flatjson.DecodeSpan(line, td); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+// distinct are spans as different as real ones are: random ids, other times, and a third of the text.
+func distinct(n int) ptrace.Traces {
+	td := ptrace.NewTraces()
+	agentTraces(n).CopyTo(td)
+	spans := td.ResourceSpans().At(0).ScopeSpans().At(0).Spans()
+	for i := range spans.Len() {
+		s := spans.At(i)
+		var id [24]byte
+		_, _ = rand.Read(id[:])
+		s.SetTraceID([16]byte(id[:16]))
+		s.SetSpanID([8]byte(id[16:]))
+		s.SetParentSpanID([8]byte(id[8:16]))
+		s.SetStartTimestamp(s.StartTimestamp() + pcommon.Timestamp(id[0])*1e6 + pcommon.Timestamp(id[1]))
+		s.SetEndTimestamp(s.StartTimestamp() + pcommon.Timestamp(id[2])*1e6 + pcommon.Timestamp(id[3]))
+		s.Attributes().PutStr("mastra.model_step.output", strings.Repeat("The weather will be fine. ", 6)+fmt.Sprintf("%x", id[:]))
+	}
+	return td
+}
+
+// BenchmarkBytesOnDisk reports how many bytes a span takes on the disk when segments are complete.
+func BenchmarkBytesOnDisk(b *testing.B) {
+	for _, encoding := range []Encoding{EncodingOTLPJSON, EncodingFlatJSON} {
+		for _, compression := range []Compression{CompressionNone, CompressionZstd} {
+			for _, batch := range []int{1, 1000} {
+				b.Run(fmt.Sprintf("%s/%s/batch=%d", encoding, compression, batch), func(b *testing.B) {
+					const spans = 10_000
+					var size int64
+					for b.Loop() {
+						dir := b.TempDir()
+						cfg := testConfig(dir)
+						cfg.Encoding, cfg.Compression = encoding, compression
+						p := create(b, settings(), cfg)
+						p.start(b, componenttest.NewNopHost())
+						for range spans / batch {
+							require.NoError(b, p.traces.ConsumeTraces(b.Context(), distinct(batch)))
+						}
+						p.shutdown(b)
+						names, err := filepath.Glob(filepath.Join(dir, "spans", "shop", "*.jsonl*"))
+						require.NoError(b, err)
+						size = 0
+						for _, name := range names {
+							info, err := os.Stat(name)
+							require.NoError(b, err)
+							size += info.Size()
+						}
+					}
+					b.ReportMetric(float64(size)/spans, "B/span")
+				})
+			}
+		}
+	}
 }

@@ -23,10 +23,36 @@ const (
 	SyncBatch SyncMode = "batch"
 )
 
-// Values of `encoding` and `on_full`.
+// Encoding says what a line is.
+type Encoding string
+
+// The values of `encoding`.
 const (
-	EncodingOTLPJSON = "otlp_json"
-	OnFullBlock      = "block"
+	// EncodingOTLPJSON writes OTLP/JSON documents of many records.
+	EncodingOTLPJSON Encoding = "otlp_json"
+	// EncodingFlatJSON writes one record a line, with ClickHouse's columns as keys.
+	EncodingFlatJSON Encoding = "flat_json"
+)
+
+// Compression says how files are compressed.
+type Compression string
+
+// The values of `compression`.
+const (
+	CompressionNone Compression = "none"
+	// CompressionZstd makes every batch a zstd frame.
+	CompressionZstd Compression = "zstd"
+)
+
+// OnFull says what happens at MaxDiskBytes.
+type OnFull string
+
+// The values of `on_full`.
+const (
+	// OnFullBlock refuses with an error that is worth a retry until there is room.
+	OnFullBlock OnFull = "block"
+	// OnFullDropOldest deletes the oldest pending segments.
+	OnFullDropOldest OnFull = "drop_oldest"
 )
 
 // minLineBytes leaves room for the resource and the scope, which every line repeats.
@@ -36,8 +62,10 @@ const minLineBytes = 1024
 type Config struct {
 	// Path is the base folder; it is created if need be. One exporter at a time writes to it.
 	Path string `mapstructure:"path"`
-	// Encoding of the lines: otlp_json.
-	Encoding string `mapstructure:"encoding"`
+	// Encoding of the lines: otlp_json or flat_json.
+	Encoding Encoding `mapstructure:"encoding"`
+	// Compression of the files: none or zstd.
+	Compression Compression `mapstructure:"compression"`
 	// Sync is what an acknowledgement means: write or batch.
 	Sync SyncMode `mapstructure:"sync"`
 	// FsyncInterval is how often acknowledged bytes are forced to the disk with `sync: write`. 0: only at publication.
@@ -50,8 +78,8 @@ type Config struct {
 	MaxOpenFiles int `mapstructure:"max_open_files"`
 	// MaxDiskBytes bounds open and pending segments together; 0 is unbounded.
 	MaxDiskBytes int64 `mapstructure:"max_disk_bytes"`
-	// OnFull is what happens at MaxDiskBytes: block refuses with a retryable error.
-	OnFull string `mapstructure:"on_full"`
+	// OnFull is what happens at MaxDiskBytes: block or drop_oldest.
+	OnFull OnFull `mapstructure:"on_full"`
 }
 
 // RotationConfig says when a segment is complete: whatever comes first.
@@ -68,6 +96,7 @@ func createDefaultConfig() component.Config {
 	return &Config{
 		Path:          "./data/jsonl",
 		Encoding:      EncodingOTLPJSON,
+		Compression:   CompressionNone,
 		Sync:          SyncWrite,
 		FsyncInterval: time.Second,
 		MaxLineBytes:  1 << 20,
@@ -91,7 +120,10 @@ func (c *Config) Validate() error {
 		}
 	}
 	check(c.Path != "", "path: must name a folder, for example ./data/jsonl")
-	check(c.Encoding == EncodingOTLPJSON, "encoding: %q is not known; allowed: %s", c.Encoding, EncodingOTLPJSON)
+	check(c.Encoding == EncodingOTLPJSON || c.Encoding == EncodingFlatJSON,
+		"encoding: %q is not known; allowed: %s, %s", c.Encoding, EncodingOTLPJSON, EncodingFlatJSON)
+	check(c.Compression == CompressionNone || c.Compression == CompressionZstd,
+		"compression: %q is not known; allowed: %s, %s", c.Compression, CompressionNone, CompressionZstd)
 	check(c.Sync == SyncWrite || c.Sync == SyncBatch, "sync: %q is not known; allowed: %s, %s", c.Sync, SyncWrite, SyncBatch)
 	check(c.FsyncInterval >= 0, "fsync_interval: %s is negative; allowed: 0 (only at publication) or more", c.FsyncInterval)
 	check(c.MaxLineBytes >= minLineBytes, "max_line_bytes: %d is too small; allowed: %d or more", c.MaxLineBytes, minLineBytes)
@@ -103,6 +135,7 @@ func (c *Config) Validate() error {
 	check(c.MaxDiskBytes >= 0, "max_disk_bytes: %d is negative; allowed: 0 (unbounded) or more", c.MaxDiskBytes)
 	check(c.MaxDiskBytes == 0 || c.MaxDiskBytes >= c.Rotation.MaxBytes,
 		"max_disk_bytes: %d is less than one segment; allowed: 0 (unbounded) or at least rotation::max_bytes (%d)", c.MaxDiskBytes, c.Rotation.MaxBytes)
-	check(c.OnFull == OnFullBlock, "on_full: %q is not known; allowed: %s", c.OnFull, OnFullBlock)
+	check(c.OnFull == OnFullBlock || c.OnFull == OnFullDropOldest,
+		"on_full: %q is not known; allowed: %s, %s", c.OnFull, OnFullBlock, OnFullDropOldest)
 	return errors.Join(errs...)
 }

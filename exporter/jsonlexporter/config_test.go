@@ -21,7 +21,8 @@ func TestConfigErrorsNameTheKeyAndWhatIsAllowed(t *testing.T) {
 		want  string
 	}{
 		"path":                  {"", "path: must name a folder"},
-		"encoding":              {"csv", `encoding: "csv" is not known; allowed: otlp_json`},
+		"encoding":              {"csv", `encoding: "csv" is not known; allowed: otlp_json, flat_json`},
+		"compression":           {"gzip", `compression: "gzip" is not known; allowed: none, zstd`},
 		"sync":                  {"never", `sync: "never" is not known; allowed: write, batch`},
 		"fsync_interval":        {"-1s", "fsync_interval: -1s is negative"},
 		"max_line_bytes":        {10, "max_line_bytes: 10 is too small; allowed: 1024 or more"},
@@ -31,7 +32,7 @@ func TestConfigErrorsNameTheKeyAndWhatIsAllowed(t *testing.T) {
 		"rotation::idle":        {"-5s", "rotation::idle: -5s"},
 		"max_open_files":        {0, "max_open_files: 0"},
 		"max_disk_bytes":        {100, "max_disk_bytes: 100 is less than one segment"},
-		"on_full":               {"drop", `on_full: "drop" is not known; allowed: block`},
+		"on_full":               {"drop", `on_full: "drop" is not known; allowed: block, drop_oldest`},
 	} {
 		t.Run(key, func(t *testing.T) {
 			cfg := createDefaultConfig().(*Config)

@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/tailrace/tailrace/exporter/jsonlexporter/internal/otlpjson"
+	"github.com/tailrace/tailrace/internal/flatjson"
 	"github.com/tailrace/tailrace/internal/segment"
 )
 
@@ -41,9 +42,15 @@ func blocks(doc, lang string) (found []string) {
 // The example lines of the specification are what the exporter writes, byte for byte.
 func TestSpecificationExamples(t *testing.T) {
 	doc := read(t, specification)
-	for _, s := range []string{segment.SuffixOpen, segment.SuffixPending, segment.DirProcessed, segment.DirFailed, segment.LockName, otlpjson.AttrRepaired, "scores"} {
+	for _, s := range []string{segment.SuffixOpen, segment.SuffixPending, segment.SuffixZstd, segment.SuffixZstdOpen, segment.DirProcessed, segment.DirFailed, segment.LockName, otlpjson.AttrRepaired, "scores"} {
 		assert.Contains(t, doc, s)
 	}
+	flat := strings.TrimSpace(blocks(doc, "json")[1])
+	ftd := ptrace.NewTraces()
+	require.NoError(t, flatjson.DecodeSpan([]byte(flat), ftd))
+	fparts, _ := flatjson.NewEncoder(1 << 20).Traces(ftd)
+	assert.Equal(t, flat+"\n", string(fparts[0].Data))
+
 	lines := strings.Split(strings.TrimSpace(blocks(doc, "json")[0]), "\n")
 	require.Len(t, lines, 3)
 	enc := otlpjson.NewEncoder(1 << 20)
@@ -71,8 +78,25 @@ func TestSpecificationCommands(t *testing.T) {
 	require.NoError(t, p.logs.ConsumeLogs(t.Context(), logs("shop", "one", "two")))
 	p.shutdown(t)
 
+	// The same for the commands that read compressed and flat segments.
+	packed, flat := t.TempDir(), t.TempDir()
+	for _, cfg := range []*Config{testConfig(packed), testConfig(flat)} {
+		cfg.Compression = CompressionZstd
+		if cfg.Path == flat {
+			cfg.Compression, cfg.Encoding = CompressionNone, EncodingFlatJSON
+		}
+		p := create(t, settings(), cfg)
+		p.start(t, componenttest.NewNopHost())
+		require.NoError(t, p.traces.ConsumeTraces(t.Context(), agentTraces(2)))
+		p.shutdown(t)
+	}
+	folders := []string{dir, dir, dir, packed, flat}
+
 	commands := blocks(read(t, specification), "sh")
-	want := []string{"chat gpt-4o\t1000\nchat gpt-4o\t1000\nchat gpt-4o\t1000\n", "one\ntwo\n", "{\n  \"shop\": 3\n}\n"}
+	want := []string{
+		"chat gpt-4o\t1000\nchat gpt-4o\t1000\nchat gpt-4o\t1000\n", "one\ntwo\n", "{\n  \"shop\": 3\n}\n",
+		"chat gpt-4o\nchat gpt-4o\n", "chat gpt-4o\tgpt-4o\t1000\nchat gpt-4o\tgpt-4o\t1000\n",
+	}
 	require.Len(t, commands, len(want))
 	if _, err := exec.LookPath("jq"); err != nil {
 		require.Empty(t, os.Getenv("CI"), "jq is not installed")
@@ -81,7 +105,7 @@ func TestSpecificationCommands(t *testing.T) {
 	}
 	for i, command := range commands {
 		cmd := exec.Command("sh", "-c", command)
-		cmd.Dir = dir
+		cmd.Dir = folders[i]
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, string(out))
 		assert.Equal(t, want[i], string(out))

@@ -42,7 +42,7 @@ func newExporter(set exporter.Settings, cfg *Config) (*jsonlExporter, error) {
 		return nil, err
 	}
 	e := &jsonlExporter{cfg: cfg, log: set.Logger, telem: newTelemetry(tb), fs: segment.OS()}
-	e.encoders.New = func() any { return otlpjson.NewEncoder(cfg.MaxLineBytes) }
+	e.encoders.New = func() any { return newEncoder(cfg) }
 	return e, nil
 }
 
@@ -60,6 +60,8 @@ func (e *jsonlExporter) Start(_ context.Context, host component.Host) error {
 		},
 		MaxOpenFiles: e.cfg.MaxOpenFiles,
 		MaxDiskBytes: e.cfg.MaxDiskBytes,
+		DropOldest:   e.cfg.OnFull == OnFullDropOldest,
+		Zstd:         e.cfg.Compression == CompressionZstd,
 		FS:           e.fs,
 		Observer:     e.telem,
 		Logger:       e.log,
@@ -99,32 +101,31 @@ func (e *jsonlExporter) Shutdown(context.Context) error {
 }
 
 func (e *jsonlExporter) exportTraces(ctx context.Context, td ptrace.Traces) error {
-	return e.export(ctx, func(enc *otlpjson.Encoder) ([]segment.Part, otlpjson.Stats) { return enc.Traces(td) })
+	return e.export(ctx, func(enc encoder) ([]segment.Part, otlpjson.Stats) { return enc.Traces(td) })
 }
 
 func (e *jsonlExporter) exportLogs(ctx context.Context, ld plog.Logs) error {
-	return e.export(ctx, func(enc *otlpjson.Encoder) ([]segment.Part, otlpjson.Stats) { return enc.Logs(ld) })
+	return e.export(ctx, func(enc encoder) ([]segment.Part, otlpjson.Stats) { return enc.Logs(ld) })
 }
 
 func (e *jsonlExporter) exportMetrics(ctx context.Context, md pmetric.Metrics) error {
-	return e.export(ctx, func(enc *otlpjson.Encoder) ([]segment.Part, otlpjson.Stats) { return enc.Metrics(md) })
+	return e.export(ctx, func(enc encoder) ([]segment.Part, otlpjson.Stats) { return enc.Metrics(md) })
 }
 
-// export returns nil when the whole batch is written as `sync` demands. Every error is worth a retry: nothing about
-// a batch can make writing it fail for ever.
-func (e *jsonlExporter) export(ctx context.Context, encode func(*otlpjson.Encoder) ([]segment.Part, otlpjson.Stats)) error {
+// export returns nil when the whole batch is written as `sync` demands, else an error of the right class: see classify.
+func (e *jsonlExporter) export(ctx context.Context, encode func(encoder) ([]segment.Part, otlpjson.Stats)) error {
 	e.mu.RLock()
 	w := e.writer
 	e.mu.RUnlock()
 	if w == nil {
 		return errNotStarted
 	}
-	enc := e.encoders.Get().(*otlpjson.Encoder)
+	enc := e.encoders.Get().(encoder)
 	defer e.encoders.Put(enc)
 	parts, stats := encode(enc)
 	if len(parts) > 0 {
 		if err := w.Append(ctx, parts); err != nil {
-			return err
+			return classify(err)
 		}
 	}
 	e.telem.exported(ctx, parts, stats)

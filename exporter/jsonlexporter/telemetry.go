@@ -61,7 +61,14 @@ func (t *telemetry) observe(w *segment.Writer) error {
 			return err
 		}
 	}
-	return nil
+	return t.tb.RegisterJsonlOldestAgeCallback(func(_ context.Context, o metric.Float64Observer) error {
+		age := 0.0
+		if oldest := w.Stats().Oldest; !oldest.IsZero() {
+			age = max(0, time.Since(oldest).Seconds()) // the clock may go back
+		}
+		o.Observe(age)
+		return nil
+	})
 }
 
 func (t *telemetry) shutdown() { t.tb.Shutdown() }
@@ -102,6 +109,12 @@ func (t *telemetry) Published(typ segment.Type) {
 // Recovered implements segment.Observer.
 func (t *telemetry) Recovered(typ segment.Type) {
 	t.tb.JsonlSegmentsRecovered.Add(context.Background(), 1, t.byType[typ])
+}
+
+// Dropped implements segment.Observer.
+func (t *telemetry) Dropped(typ segment.Type, bytes int64) {
+	t.tb.JsonlSegmentsDropped.Add(context.Background(), 1, t.byType[typ])
+	t.tb.JsonlBytesDropped.Add(context.Background(), bytes, t.byType[typ])
 }
 
 // WriteFailed implements segment.Observer.

@@ -85,8 +85,12 @@ func (w *Writer) forget(st *stream, now time.Time) {
 	if w.streams[st.key] == st {
 		delete(w.streams, st.key)
 	}
-	if st.last.After(now.Add(-time.Minute)) {
-		w.lastStamp[st.dir] = st.last // the clock went back: the next name must still be later
+	known := w.lastStamp[st.dir] // perhaps another stream's of the same folder
+	if st.last.After(known) {
+		known = st.last
+	}
+	if known.After(now.Add(-time.Minute)) {
+		w.lastStamp[st.dir] = known // the clock went back: the next name must still be later
 	} else {
 		delete(w.lastStamp, st.dir)
 	}
@@ -160,6 +164,8 @@ type usage struct {
 	bytes, files atomic.Int64
 	appended     atomic.Int64 // bytes since the start
 	open         atomic.Int64 // segments being written
+	oldest       atomic.Int64 // milliseconds since 1970; 0: nothing is pending
+	dropping     sync.Mutex   // held while the oldest segments are deleted
 
 	mu      sync.Mutex
 	scanned time.Time // guarded by mu
@@ -171,6 +177,9 @@ func (w *Writer) admit(need int64) error {
 	if limit <= 0 || w.use.bytes.Load()+need <= limit {
 		return nil
 	}
+	if need > limit {
+		return fmt.Errorf("jsonl: %w: %d bytes, and %d are allowed in %q; raise max_disk_bytes or send smaller batches", ErrTooLarge, need, limit, w.o.Dir)
+	}
 	// A reader may have made room since the last look. One caller looks, the others take the answer there is.
 	if w.use.mu.TryLock() {
 		due := time.Since(w.use.scanned) >= rescanAfter
@@ -180,6 +189,9 @@ func (w *Writer) admit(need int64) error {
 				w.log.Debug("Cannot measure what is pending", zap.Error(err))
 			}
 		}
+	}
+	if w.o.DropOldest && w.use.bytes.Load()+need > limit {
+		w.dropOldest(need)
 	}
 	if used := w.use.bytes.Load(); used+need > limit {
 		return fmt.Errorf("jsonl: %w: %d of %d bytes are pending in %q, and %d more do not fit; nothing is accepted until they are loaded or removed",
@@ -193,19 +205,23 @@ func (w *Writer) scanUsage() (int64, error) {
 	w.use.mu.Lock()
 	defer w.use.mu.Unlock()
 	before := w.use.appended.Load()
-	var bytes, files int64
+	var bytes, files, oldest int64
 	err := eachProject(w.fs, w.o.Dir, func(_ Type, dir string) error {
 		entries, err := w.fs.ReadDir(dir)
 		if err != nil {
 			return err
 		}
 		for _, e := range entries {
-			if _, _, ok := ID(e.Name()); !ok || !e.Type().IsRegular() {
+			n, ok := Parse(e.Name())
+			if !ok || !e.Type().IsRegular() {
 				continue
 			}
 			if info, err := e.Info(); err == nil {
 				bytes += info.Size()
 				files++
+			}
+			if at, err := stampOf(n.ID); err == nil && (oldest == 0 || at.UnixMilli() < oldest) {
+				oldest = at.UnixMilli()
 			}
 		}
 		return nil
@@ -216,6 +232,7 @@ func (w *Writer) scanUsage() (int64, error) {
 	}
 	w.use.bytes.Store(bytes + w.use.appended.Load() - before)
 	w.use.files.Store(files)
+	w.use.oldest.Store(oldest)
 	return bytes, nil
 }
 

@@ -26,12 +26,14 @@ const (
 	envWriter = "SEGMENT_TEST_WRITER" // folder
 	envRun    = "SEGMENT_TEST_RUN"    // unique prefix of this run's records
 	envGroup  = "SEGMENT_TEST_GROUP"
+	envZstd   = "SEGMENT_TEST_ZSTD"
 )
 
 func runWriterProcess() {
 	w, err := segment.OpenWriter(segment.WriterOptions{
 		Dir:          os.Getenv(envWriter),
 		Group:        os.Getenv(envGroup) != "",
+		Zstd:         os.Getenv(envZstd) != "",
 		SyncEvery:    3 * time.Millisecond,
 		Rotation:     segment.Rotation{MaxBytes: 8 << 10, MaxRecords: 100, MaxAge: 20 * time.Millisecond, Idle: 5 * time.Millisecond},
 		MaxOpenFiles: 4,
@@ -66,11 +68,16 @@ func runWriterProcess() {
 
 // kill -9 at random points: every acknowledged record is there once, nothing torn, nothing published twice.
 func TestKilledWriterLosesNothing(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { killedWriter(t, "") })
+	t.Run("zstd", func(t *testing.T) { killedWriter(t, "1") })
+}
+
+func killedWriter(t *testing.T, zstd string) {
 	dir := t.TempDir()
 	acked := map[string]bool{}
 	for run := range 30 {
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), envWriter+"="+dir, envRun+fmt.Sprint("=", run))
+		cmd.Env = append(os.Environ(), envWriter+"="+dir, envRun+fmt.Sprint("=", run), envZstd+"="+zstd)
 		if run%2 == 0 {
 			cmd.Env = append(cmd.Env, envGroup+"=1")
 		}
@@ -91,7 +98,7 @@ func TestKilledWriterLosesNothing(t *testing.T) {
 	}
 	w := open(t, options(dir))
 	require.NoError(t, w.Close())
-	assert.Empty(t, files(t, dir, segment.SuffixOpen))
+	assert.Empty(t, files(t, dir, ".open"))
 
 	seen := map[string]int{}
 	for p := range 8 {

@@ -6,6 +6,8 @@
 //
 //	{base}/{type}/{project}/{timestamp}_{uuid}.jsonl.open   being written
 //	{base}/{type}/{project}/{timestamp}_{uuid}.jsonl        pending: complete, synced, renamed
+//	{base}/{type}/{project}/{timestamp}_{uuid}.jsonl.zst    the same, compressed; {…}.jsonl.zst.open while it is written
+//	{base}/metrics/{project}/{timestamp}_{uuid}.{table}.jsonl   flat metrics: a file of each table
 //	{base}/{type}/{project}/processed/…                     loaded
 //	{base}/{type}/{project}/failed/…                        kept for a human, with the reason
 package segment
@@ -42,6 +44,11 @@ const (
 	SuffixPending = ".jsonl"
 	// SuffixOpen is the suffix of a segment that is being written; no foreign reader takes it up.
 	SuffixOpen = ".jsonl.open"
+	// SuffixZstd and SuffixZstdOpen are those of compressed segments.
+	SuffixZstd     = ".jsonl.zst"
+	SuffixZstdOpen = ".jsonl.zst.open"
+	// suffixBusy is what the suffixes of open segments have more.
+	suffixBusy = ".open"
 	// DirProcessed and DirFailed lie beside the segments of their project.
 	DirProcessed = "processed"
 	DirFailed    = "failed"
@@ -58,7 +65,65 @@ func NewID(firstRecord time.Time) string {
 	return firstRecord.UTC().Format(timeLayout) + "_" + uuid.Must(uuid.NewV7()).String()
 }
 
-// ID returns the segment id of a file name in any state, and whether the name is a segment's at all.
+// Name is what a segment's file name says.
+type Name struct {
+	// ID is the name without the suffixes of state and compression: it stays the same through all states.
+	ID string
+	// Table is the table of a flat metrics segment, the part of ID behind the uuid; empty for all others.
+	Table string
+	// Open says that the segment is being written.
+	Open bool
+	// Zstd says that it is compressed.
+	Zstd bool
+}
+
+// Parse takes a file name apart, in any state, with or without its folder. false: it is no segment's.
+func Parse(name string) (Name, bool) {
+	name = filepath.Base(name)
+	var n Name
+	name, n.Open = strings.CutSuffix(name, suffixBusy)
+	name, n.Zstd = strings.CutSuffix(name, strings.TrimPrefix(SuffixZstd, SuffixPending))
+	id, found := strings.CutSuffix(name, SuffixPending)
+	if !found || id == "" {
+		return Name{}, false
+	}
+	n.ID = id
+	if _, tail, ok := strings.Cut(id, "_"); ok {
+		_, n.Table, _ = strings.Cut(tail, ".")
+	}
+	return n, true
+}
+
+// String is the file name.
+func (n Name) String() string {
+	s := n.ID + SuffixPending
+	if n.Zstd {
+		s = n.ID + SuffixZstd
+	}
+	if n.Open {
+		s += suffixBusy
+	}
+	return s
+}
+
+// Folders returns the names that a type's folder may have: the one that is written to first, then those of the system
+// whose envelope files are read as well. Its `trace` records are about whole traces and belong to the spans.
+func Folders(t Type) []string {
+	switch t {
+	case Spans:
+		return []string{"spans", "span", "traces", "trace"}
+	case Logs:
+		return []string{"logs", "log"}
+	case Metrics:
+		return []string{"metrics", "metric"}
+	case Scores:
+		return []string{"scores", "score"}
+	}
+	return nil
+}
+
+// ID returns the segment id of the name of an uncompressed file in any state, and whether the name is such a segment's at
+// all. See Parse.
 func ID(name string) (id string, open, ok bool) {
 	name = filepath.Base(name)
 	if s, found := strings.CutSuffix(name, SuffixOpen); found {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -43,6 +44,7 @@ type openSegment struct {
 	// Guarded by st.mu until the segment is sealed; then the publisher's.
 	size      int64 // whole lines
 	records   int64
+	appends   int64 // frames, in a compressed segment
 	reserved  int64
 	noReserve bool
 	created   time.Time
@@ -80,6 +82,7 @@ func (s *openSegment) setState(st state) {
 
 func (s *openSegment) grow(n, records int) {
 	s.size += int64(n)
+	s.appends++
 	s.records += int64(records)
 	s.lastWrite = time.Now()
 	s.mu.Lock()
@@ -227,7 +230,10 @@ func (w *Writer) timed(sync func() error) error {
 
 // copyAside replaces the file by a copy of its whole lines that was fsynced without an error, under the same name, so that
 // whoever has read part of it finds the same bytes at the same offsets.
-func (s *openSegment) copyAside() (err error) {
+func (s *openSegment) copyAside() error { return s.replace(s.copyTo) }
+
+// replace writes the segment's content anew with write, and gives the new file the name of the old one.
+func (s *openSegment) replace(write func(dst io.Writer, src File) error) (err error) {
 	src, err := s.w.fs.OpenFile(s.path, os.O_RDONLY, 0)
 	if err != nil {
 		return err
@@ -244,6 +250,22 @@ func (s *openSegment) copyAside() (err error) {
 			err = errors.Join(err, s.w.fs.Remove(tmp))
 		}
 	}()
+	if err := write(dst, src); err != nil {
+		return err
+	}
+	if err := s.w.timed(dst.Sync); err != nil {
+		return err
+	}
+	return s.w.fs.Rename(tmp, s.path)
+}
+
+// copyTo copies the file's bytes, and checks that they are what was written: whole lines, or whole frames.
+func (s *openSegment) copyTo(dst io.Writer, src File) error {
+	if s.w.o.Zstd {
+		if end, err := lastFrameEnd(src, s.size); err != nil || end != s.size {
+			return errors.Join(fmt.Errorf("%s: %d bytes do not end a frame: %w", s.path, s.size, errTampered), err)
+		}
+	}
 	buf := make([]byte, 256<<10)
 	var last []byte
 	for off := int64(0); off < s.size; {
@@ -257,11 +279,8 @@ func (s *openSegment) copyAside() (err error) {
 		off += int64(n)
 		last = buf[:n]
 	}
-	if !bytes.HasSuffix(last, []byte{'\n'}) {
+	if !s.w.o.Zstd && !bytes.HasSuffix(last, []byte{'\n'}) {
 		return fmt.Errorf("%s: %d bytes do not end a line: %w", s.path, s.size, errTampered)
 	}
-	if err := s.w.timed(dst.Sync); err != nil {
-		return err
-	}
-	return s.w.fs.Rename(tmp, s.path)
+	return nil
 }

@@ -186,7 +186,14 @@ func (p *publisher) complete(s *openSegment) (bool, error) {
 		}
 		s.reserved = 0
 	}
-	if s.state() != stateSuspect {
+	compact := s.state() == stateGood && s.wantsCompaction()
+	if compact {
+		if err := s.compact(); err != nil {
+			w.log.Debug("A segment keeps its small frames", zap.String("segment", s.path), zap.Error(err))
+			compact = false
+		}
+	}
+	if !compact && s.state() != stateSuspect {
 		s.mu.Lock()
 		needed := s.synced < s.size
 		if !w.o.Group {
@@ -209,7 +216,7 @@ func (p *publisher) complete(s *openSegment) (bool, error) {
 		}
 	}
 	s.closeFile() // some systems don't rename what is open
-	if err := w.fs.Rename(s.path, strings.TrimSuffix(s.path, SuffixOpen)+SuffixPending); err != nil {
+	if err := w.fs.Rename(s.path, strings.TrimSuffix(s.path, suffixBusy)); err != nil {
 		return false, p.orLost(s, err)
 	}
 	s.finish()

@@ -47,14 +47,14 @@ func (w *Writer) recover() (map[string]time.Time, error) {
 				}
 				continue
 			}
-			id, isOpen, ok := ID(name)
+			n, ok := Parse(name)
 			if !ok {
 				continue
 			}
-			if at, err := stampOf(id); err == nil && at.After(last[dir]) {
+			if at, err := stampOf(n.ID); err == nil && at.After(last[dir]) {
 				last[dir] = at
 			}
-			if isOpen {
+			if n.Open {
 				open = append(open, found{t, dir, filepath.Join(dir, name)})
 			}
 		}
@@ -93,7 +93,7 @@ func (w *Writer) recover() (map[string]time.Time, error) {
 		if !ready[i] {
 			continue
 		}
-		if err := w.fs.Rename(o.path, strings.TrimSuffix(o.path, SuffixOpen)+SuffixPending); err != nil {
+		if err := w.fs.Rename(o.path, strings.TrimSuffix(o.path, suffixBusy)); err != nil {
 			w.log.Error("Cannot publish a recovered segment; it stays as it is until the next start", zap.String("segment", o.path), zap.Error(err))
 			continue
 		}
@@ -114,7 +114,7 @@ func (w *Writer) recover() (map[string]time.Time, error) {
 	return last, nil
 }
 
-// cutTorn cuts a file behind its last whole line, and removes it if there is none; then keep is false.
+// cutTorn cuts a file behind its last whole line (or frame), and removes it if there is none; then keep is false.
 func (w *Writer) cutTorn(path string, sync bool) (keep bool, err error) {
 	f, err := w.fs.OpenFile(path, os.O_RDWR, filePerm)
 	if err != nil {
@@ -125,7 +125,16 @@ func (w *Writer) cutTorn(path string, sync bool) (keep bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	end, err := lastLineEnd(f, info.Size())
+	lastEnd := lastLineEnd
+	if strings.HasSuffix(path, SuffixZstdOpen) {
+		lastEnd = lastSoundEnd
+	}
+	end, err := lastEnd(f, info.Size())
+	if errors.Is(err, ErrFrame) {
+		// Not torn but damaged: whole frames may follow. Nothing is cut; readers say what they can't read.
+		w.log.Error("A compressed segment is damaged; it is published as it is", zap.String("segment", path), zap.Error(err))
+		end, err = info.Size(), nil
+	}
 	if err != nil {
 		return false, err
 	}

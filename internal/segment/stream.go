@@ -64,8 +64,8 @@ func (st *stream) prepare(p Part, several bool) error {
 	if need <= s.reserved || s.noReserve {
 		return nil
 	}
-	if !several && bytes.IndexByte(p.Data, '\n') == len(p.Data)-1 {
-		return nil // one line: whole, or torn and cut off
+	if !several && (st.w.o.Zstd || bytes.IndexByte(p.Data, '\n') == len(p.Data)-1) {
+		return nil // one line, or one frame: whole, or torn and cut off
 	}
 	to := max(need, s.size+min(s.size, reserveStep))
 	err := s.file().Reserve(s.size, to)
@@ -98,7 +98,10 @@ func (st *stream) create(now time.Time) error {
 		stamp = st.last.Add(time.Millisecond)
 	}
 	id := NewID(stamp)
-	path := filepath.Join(st.dir, id+SuffixOpen)
+	if st.key.table != "" {
+		id += "." + st.key.table
+	}
+	path := filepath.Join(st.dir, Name{ID: id, Open: true, Zstd: st.w.o.Zstd}.String())
 	s := &openSegment{w: st.w, st: st, id: id, path: path, created: now, lastWrite: now}
 	f, err := st.w.openFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL)
 	if errors.Is(err, os.ErrNotExist) {
@@ -133,8 +136,14 @@ func (st *stream) write(p Part) error {
 		s.grow(n, p.Records)
 		return nil
 	}
-	// Whole lines stay (see Append), a torn one must not be joined by the next line.
-	whole := bytes.LastIndexByte(p.Data[:n], '\n') + 1
+	// Whole lines stay (see Append), a torn one must not be joined by the next line. A frame is whole or nothing.
+	whole := n
+	switch {
+	case !st.w.o.Zstd:
+		whole = bytes.LastIndexByte(p.Data[:n], '\n') + 1
+	case n < len(p.Data):
+		whole = 0
+	}
 	records := p.Records
 	if whole < len(p.Data) {
 		records = min(bytes.Count(p.Data[:whole], []byte{'\n'}), p.Records)

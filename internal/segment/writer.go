@@ -18,10 +18,12 @@ import (
 	"go.uber.org/zap"
 )
 
-// Errors that callers may want to tell apart. All are worth a retry.
+// Errors that callers may want to tell apart. All but ErrTooLarge are worth a retry.
 var (
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("the segment writer is closed")
+	// ErrTooLarge is returned for a batch that is larger than WriterOptions.MaxDiskBytes: this one is not worth a retry.
+	ErrTooLarge = errors.New("the batch is larger than max_disk_bytes")
 	// ErrFull is returned while as much is pending as WriterOptions.MaxDiskBytes allows.
 	ErrFull = errors.New("max_disk_bytes is reached")
 	// ErrRemoved is returned when somebody has deleted the file that was being written to.
@@ -32,6 +34,9 @@ var (
 type Part struct {
 	Type    Type
 	Project string // the id, not the folder name
+	// Table tells apart the files of one type and project: it stands in their names, `{id}.{table}.jsonl`. Lower case letters
+	// and `_`; empty for most.
+	Table string
 	// Data is whole lines, each ended by '\n'. The Writer does not keep it.
 	Data []byte
 	// Records is how many records the lines hold.
@@ -59,6 +64,10 @@ type WriterOptions struct {
 	MaxOpenFiles int
 	// MaxDiskBytes bounds open and pending segments together.
 	MaxDiskBytes int64
+	// DropOldest makes room at MaxDiskBytes by deleting the oldest pending segments, instead of refusing with ErrFull.
+	DropOldest bool
+	// Zstd compresses: every Append adds one zstd frame to each of its files.
+	Zstd bool
 
 	FS       FS       // OS() if nil
 	Observer Observer // may be nil
@@ -73,6 +82,8 @@ type Observer interface {
 	Published(t Type)
 	Recovered(t Type)
 	WriteFailed(t Type)
+	// Dropped is told of a pending segment that was deleted to make room.
+	Dropped(t Type, bytes int64)
 }
 
 // Stats is a snapshot of a Writer.
@@ -81,12 +92,13 @@ type Stats struct {
 	OpenFiles    int   // of those, with a file descriptor
 	PendingFiles int64 // open and pending segments, as of the last look at the folder
 	PendingBytes int64
+	Oldest       time.Time // when the oldest open or pending segment began, as of the same look; zero: there is none
 }
 
 // maxTogether is how many files of one batch are locked, reserved and written as one.
 const maxTogether = 32
 
-// Writer appends lines to segments, one open segment per type and project, and publishes them when they
+// Writer appends lines to segments, one open segment per type, project and table, and publishes them when they
 // are complete. All methods are safe for concurrent use.
 //
 // Locks, in the order they are taken: stream.mu (several: in the order of their keys) → lruMu or
@@ -108,6 +120,7 @@ type Writer struct {
 	pub    *publisher
 	use    usage
 	health health
+	comp   *compressor // nil: plain text
 
 	closed atomic.Bool
 	active sync.WaitGroup // Appends that run; added to only while closeMu is held for reading
@@ -119,13 +132,19 @@ type Writer struct {
 type streamKey struct {
 	t       Type
 	project string
+	table   string
 }
+
+func keyOf(p Part) streamKey { return streamKey{p.Type, p.Project, p.Table} }
 
 func (k streamKey) compare(o streamKey) int {
 	if c := strings.Compare(string(k.t), string(o.t)); c != 0 {
 		return c
 	}
-	return strings.Compare(k.project, o.project)
+	if c := strings.Compare(k.project, o.project); c != 0 {
+		return c
+	}
+	return strings.Compare(k.table, o.table)
 }
 
 // OpenWriter takes the folder's lock, publishes what a predecessor left open, and starts writing. It fails
@@ -150,6 +169,12 @@ func OpenWriter(o WriterOptions) (*Writer, error) {
 		stop:    make(chan struct{}),
 	}
 	w.health.report = o.OnHealth
+	if o.Zstd {
+		var err error
+		if w.comp, err = newCompressor(); err != nil {
+			return nil, err
+		}
+	}
 	lock, err := lockFolder(w.fs, o.Dir)
 	if err != nil {
 		return nil, err
@@ -173,7 +198,7 @@ func OpenWriter(o WriterOptions) (*Writer, error) {
 	return w, nil
 }
 
-// Append writes the parts of one batch, at most one per type and project. It returns nil when every byte is in the files (and on the disk
+// Append writes the parts of one batch, at most one per type, project and table. It returns nil when every byte is in the files (and on the disk
 // with WriterOptions.Group); until then the caller owns the batch and repeats it as a whole after an error.
 //
 // So that a repetition doubles as little as possible, everything that can fail is done first: room in the
@@ -186,6 +211,11 @@ func (w *Writer) Append(ctx context.Context, parts []Part) error {
 		return ErrClosed
 	}
 	defer w.active.Done()
+	if w.comp != nil {
+		packed, release := w.comp.pack(parts)
+		defer release()
+		parts = packed
+	}
 	var need int64
 	for _, p := range parts {
 		need += int64(len(p.Data))
@@ -194,6 +224,9 @@ func (w *Writer) Append(ctx context.Context, parts []Part) error {
 		return nil
 	}
 	err := w.append(ctx, parts, need)
+	if errors.Is(err, ErrTooLarge) {
+		return err // it says nothing about the folder
+	}
 	w.health.set(causeWrite, err)
 	return err
 }
@@ -208,7 +241,7 @@ func (w *Writer) append(ctx context.Context, parts []Part, need int64) error {
 	if len(parts) > 1 {
 		parts = slices.Clone(parts)
 		slices.SortFunc(parts, func(a, b Part) int {
-			return streamKey{a.Type, a.Project}.compare(streamKey{b.Type, b.Project})
+			return keyOf(a).compare(keyOf(b))
 		})
 	}
 	var marks []syncMark
@@ -241,7 +274,7 @@ func (w *Writer) appendTogether(parts []Part, marks *[]syncMark) (err error) {
 		return fmt.Errorf("jsonl: %s of project %q: %w", p.Type, p.Project, err)
 	}
 	for _, p := range parts {
-		st := w.lockStream(streamKey{p.Type, p.Project})
+		st := w.lockStream(keyOf(p))
 		held = append(held, st)
 		if err := st.prepare(p, len(parts) > 1); err != nil {
 			return failed(p, err)
@@ -356,6 +389,9 @@ func (w *Writer) Close() error {
 	w.pub.close()
 	w.loops.Wait()
 	err := w.pub.unpublished()
+	if w.comp != nil {
+		w.comp.close()
+	}
 	w.lock.release()
 	return err
 }
@@ -373,6 +409,9 @@ func (w *Writer) enter() bool {
 // Stats returns a snapshot.
 func (w *Writer) Stats() Stats {
 	s := Stats{PendingBytes: w.use.bytes.Load(), PendingFiles: w.use.files.Load(), OpenSegments: int(w.use.open.Load())}
+	if ms := w.use.oldest.Load(); ms != 0 {
+		s.Oldest = time.UnixMilli(ms)
+	}
 	w.lruMu.Lock()
 	s.OpenFiles = w.lru.Len()
 	w.lruMu.Unlock()
@@ -388,3 +427,4 @@ func (nopObserver) Fsync(time.Duration, error) {}
 func (nopObserver) Published(Type)             {}
 func (nopObserver) Recovered(Type)             {}
 func (nopObserver) WriteFailed(Type)           {}
+func (nopObserver) Dropped(Type, int64)        {}

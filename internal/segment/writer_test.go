@@ -4,7 +4,6 @@
 package segment_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -63,6 +62,11 @@ func add(t testing.TB, w *segment.Writer, parts ...segment.Part) {
 	require.NoError(t, w.Append(context.Background(), parts))
 }
 
+// testTime is a time that is n milliseconds into a day.
+func testTime(n int) time.Time {
+	return time.Date(2026, 1, 1, 0, 0, 0, n*int(time.Millisecond), time.UTC)
+}
+
 // files returns the names (relative to dir) of all segments in a state, in order.
 func files(t testing.TB, dir, suffix string) (names []string) {
 	t.Helper()
@@ -81,20 +85,17 @@ func files(t testing.TB, dir, suffix string) (names []string) {
 }
 
 // content returns the lines of all segments of a project's logs, in the order of their names.
-func content(t testing.TB, dir, project string) (lines []string) {
+func content(t testing.TB, dir, project string) (all []string) {
 	t.Helper()
 	entries, err := os.ReadDir(segment.Dir(dir, segment.Logs, project))
 	require.NoError(t, err)
 	for _, e := range entries {
-		if _, _, ok := segment.ID(e.Name()); !ok {
+		if _, ok := segment.Parse(e.Name()); !ok {
 			continue
 		}
-		data, err := os.ReadFile(filepath.Join(segment.Dir(dir, segment.Logs, project), e.Name()))
-		require.NoError(t, err)
-		require.True(t, bytes.HasSuffix(data, []byte("\n")), "%s has a torn line", e.Name())
-		lines = append(lines, strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")...)
+		all = append(all, lines(t, filepath.Join(segment.Dir(dir, segment.Logs, project), e.Name()))...)
 	}
-	return lines
+	return all
 }
 
 func TestStatesOfASegment(t *testing.T) {

@@ -29,15 +29,18 @@ type TelemetryBuilder struct {
 	mu                     sync.Mutex
 	registrations          []metric.Registration
 	JsonlBytes             metric.Int64Counter
+	JsonlBytesDropped      metric.Int64Counter
 	JsonlFilesOpen         metric.Int64ObservableGauge
 	JsonlFsyncDuration     metric.Float64Histogram
 	JsonlFsyncs            metric.Int64Counter
 	JsonlLinesSplit        metric.Int64Counter
+	JsonlOldestAge         metric.Float64ObservableGauge
 	JsonlPendingBytes      metric.Int64ObservableGauge
 	JsonlPendingFiles      metric.Int64ObservableGauge
 	JsonlRecords           metric.Int64Counter
 	JsonlRecordsOversize   metric.Int64Counter
 	JsonlRecordsRepaired   metric.Int64Counter
+	JsonlSegmentsDropped   metric.Int64Counter
 	JsonlSegmentsOpen      metric.Int64ObservableGauge
 	JsonlSegmentsPublished metric.Int64Counter
 	JsonlSegmentsRecovered metric.Int64Counter
@@ -62,6 +65,21 @@ func (builder *TelemetryBuilder) RegisterJsonlFilesOpenCallback(cb metric.Int64C
 		cb(ctx, &observerInt64{inst: builder.JsonlFilesOpen, obs: o})
 		return nil
 	}, builder.JsonlFilesOpen)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterJsonlOldestAgeCallback sets callback for observable JsonlOldestAge metric.
+func (builder *TelemetryBuilder) RegisterJsonlOldestAgeCallback(cb metric.Float64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerFloat64{inst: builder.JsonlOldestAge, obs: o})
+		return nil
+	}, builder.JsonlOldestAge)
 	if err != nil {
 		return err
 	}
@@ -126,6 +144,16 @@ func (oi *observerInt64) Observe(value int64, opts ...metric.ObserveOption) {
 	oi.obs.ObserveInt64(oi.inst, value, opts...)
 }
 
+type observerFloat64 struct {
+	embedded.Float64Observer
+	inst metric.Float64Observable
+	obs  metric.Observer
+}
+
+func (oi *observerFloat64) Observe(value float64, opts ...metric.ObserveOption) {
+	oi.obs.ObserveFloat64(oi.inst, value, opts...)
+}
+
 // Shutdown unregister all registered callbacks for async instruments.
 func (builder *TelemetryBuilder) Shutdown() {
 	builder.mu.Lock()
@@ -146,7 +174,13 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	var err, errs error
 	builder.JsonlBytes, err = builder.meter.Int64Counter(
 		"otelcol_jsonl_bytes",
-		metric.WithDescription("Bytes that were acknowledged. [Alpha]"),
+		metric.WithDescription("Bytes of lines that were acknowledged, before compression. [Alpha]"),
+		metric.WithUnit("By"),
+	)
+	errs = errors.Join(errs, err)
+	builder.JsonlBytesDropped, err = builder.meter.Int64Counter(
+		"otelcol_jsonl_bytes_dropped",
+		metric.WithDescription("Bytes of pending segments that were deleted to make room (on_full drop_oldest). [Alpha]"),
 		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)
@@ -173,6 +207,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_jsonl_lines_split",
 		metric.WithDescription("Lines that were begun because the one before had reached max_line_bytes. [Alpha]"),
 		metric.WithUnit("{line}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.JsonlOldestAge, err = builder.meter.Float64ObservableGauge(
+		"otelcol_jsonl_oldest_age",
+		metric.WithDescription("Age of the oldest open or pending segment, looked at every ten seconds; 0 without one. [Alpha]"),
+		metric.WithUnit("s"),
 	)
 	errs = errors.Join(errs, err)
 	builder.JsonlPendingBytes, err = builder.meter.Int64ObservableGauge(
@@ -203,6 +243,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_jsonl_records_repaired",
 		metric.WithDescription("Records, resources and scopes in which invalid UTF-8 was replaced by U+FFFD (marked with tailrace.repaired). [Alpha]"),
 		metric.WithUnit("{record}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.JsonlSegmentsDropped, err = builder.meter.Int64Counter(
+		"otelcol_jsonl_segments_dropped",
+		metric.WithDescription("Pending segments that were deleted to make room (on_full drop_oldest); what they held is lost. [Alpha]"),
+		metric.WithUnit("{segment}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.JsonlSegmentsOpen, err = builder.meter.Int64ObservableGauge(

@@ -24,6 +24,10 @@ func TestSetupTelemetry(t *testing.T) {
 		observer.Observe(1)
 		return nil
 	}))
+	require.NoError(t, tb.RegisterJsonlOldestAgeCallback(func(_ context.Context, observer metric.Float64Observer) error {
+		observer.Observe(1)
+		return nil
+	}))
 	require.NoError(t, tb.RegisterJsonlPendingBytesCallback(func(_ context.Context, observer metric.Int64Observer) error {
 		observer.Observe(1)
 		return nil
@@ -37,17 +41,22 @@ func TestSetupTelemetry(t *testing.T) {
 		return nil
 	}))
 	tb.JsonlBytes.Add(context.Background(), 1)
+	tb.JsonlBytesDropped.Add(context.Background(), 1)
 	tb.JsonlFsyncDuration.Record(context.Background(), 1)
 	tb.JsonlFsyncs.Add(context.Background(), 1)
 	tb.JsonlLinesSplit.Add(context.Background(), 1)
 	tb.JsonlRecords.Add(context.Background(), 1)
 	tb.JsonlRecordsOversize.Add(context.Background(), 1)
 	tb.JsonlRecordsRepaired.Add(context.Background(), 1)
+	tb.JsonlSegmentsDropped.Add(context.Background(), 1)
 	tb.JsonlSegmentsPublished.Add(context.Background(), 1)
 	tb.JsonlSegmentsRecovered.Add(context.Background(), 1)
 	tb.JsonlSpansUnfinished.Add(context.Background(), 1)
 	tb.JsonlWriteErrors.Add(context.Background(), 1)
 	AssertEqualJsonlBytes(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualJsonlBytesDropped(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualJsonlFilesOpen(t, testTel,
@@ -62,6 +71,9 @@ func TestSetupTelemetry(t *testing.T) {
 	AssertEqualJsonlLinesSplit(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
+	AssertEqualJsonlOldestAge(t, testTel,
+		[]metricdata.DataPoint[float64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualJsonlPendingBytes(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
@@ -75,6 +87,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualJsonlRecordsRepaired(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualJsonlSegmentsDropped(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualJsonlSegmentsOpen(t, testTel,

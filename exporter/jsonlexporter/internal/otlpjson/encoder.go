@@ -10,9 +10,6 @@
 package otlpjson
 
 import (
-	"go.opentelemetry.io/collector/pdata/pcommon"
-
-	"github.com/tailrace/tailrace/internal/identity"
 	"github.com/tailrace/tailrace/internal/segment"
 )
 
@@ -97,14 +94,4 @@ func (e *Encoder) finish() ([]segment.Part, Stats) {
 		}
 	}
 	return e.parts, e.stats
-}
-
-// project returns the id of a resource's project. The identity processor has set it; without one, the default.
-func project(r pcommon.Resource) string {
-	if v, ok := r.Attributes().Get(identity.AttrProject); ok {
-		if s := v.AsString(); s != "" {
-			return s
-		}
-	}
-	return identity.DefaultProject
 }

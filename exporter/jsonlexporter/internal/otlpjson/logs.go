@@ -6,7 +6,7 @@ package otlpjson
 import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
-	"github.com/tailrace/tailrace/internal/identity"
+	"github.com/tailrace/tailrace/internal/route"
 	"github.com/tailrace/tailrace/internal/segment"
 )
 
@@ -23,11 +23,11 @@ func (e *Encoder) Logs(ld plog.Logs) ([]segment.Part, Stats) {
 			for i := range sl.LogRecords().Len() {
 				rec := sl.LogRecords().At(i)
 				target, t := &logs, segment.Logs
-				if isScore(rec) {
+				if route.IsScore(rec) {
 					target, t = &scores, segment.Scores
 				}
 				if *target == nil {
-					*target = e.to(t, project(rl.Resource()), `{"resourceLogs":[`)
+					*target = e.to(t, route.Project(rl.Resource()), `{"resourceLogs":[`)
 				}
 				l := *target
 				if l.enter(0, r) {
@@ -49,15 +49,6 @@ func (e *Encoder) Logs(ld plog.Logs) ([]segment.Part, Stats) {
 		}
 	}
 	return e.finish()
-}
-
-// isScore looks at the event name first: `identity` mirrors it to the attribute, but this exporter is used without it too.
-func isScore(rec plog.LogRecord) bool {
-	if name := rec.EventName(); name != "" {
-		return name == identity.EventEvaluationResult
-	}
-	v, ok := rec.Attributes().Get(identity.AttrEventName)
-	return ok && v.Str() == identity.EventEvaluationResult
 }
 
 func (b *buffer) logRecord(rec plog.LogRecord, mark bool) {

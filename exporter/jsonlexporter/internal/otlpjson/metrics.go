@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
+	"github.com/tailrace/tailrace/internal/route"
 	"github.com/tailrace/tailrace/internal/segment"
 )
 
@@ -29,7 +30,7 @@ func (e *Encoder) Metrics(md pmetric.Metrics) ([]segment.Part, Stats) {
 				}
 				metricID++
 				if l == nil {
-					l = e.to(segment.Metrics, project(rm.Resource()), `{"resourceMetrics":[`)
+					l = e.to(segment.Metrics, route.Project(rm.Resource()), `{"resourceMetrics":[`)
 				}
 				if l.enter(0, r) {
 					l.define(0, func(b *buffer, mark bool) {

@@ -6,6 +6,7 @@ package otlpjson
 import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/tailrace/tailrace/internal/route"
 	"github.com/tailrace/tailrace/internal/segment"
 )
 
@@ -26,7 +27,7 @@ func (e *Encoder) Traces(td ptrace.Traces) ([]segment.Part, Stats) {
 					continue
 				}
 				if l == nil {
-					l = e.to(segment.Spans, project(rs.Resource()), `{"resourceSpans":[`)
+					l = e.to(segment.Spans, route.Project(rs.Resource()), `{"resourceSpans":[`)
 				}
 				if l.enter(0, r) {
 					l.define(0, func(b *buffer, mark bool) {
