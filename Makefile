@@ -128,6 +128,18 @@ torture: ## Ten million nasty lines through runner and runner_log, compared byte
 bench-e2e: build clickhouse example ## Start-up time, memory and latency of the running product
 	go test -tags e2e -run '^$$' -bench . -benchtime 1x -count $${COUNT:-3} -timeout 20m ./test/e2e/...
 
+# The peer of bench-chain, by ocb from the module proxy.
+$(BUILD)/peer/peer: bench/chain/peer.yaml internal/tools/go.mod
+	@echo "ocb: building the peer (a first build takes 2 to 4 minutes)"
+	@mkdir -p $(BUILD)/peer
+	@CGO_ENABLED=0 $(GO_TOOL) builder --config bench/chain/peer.yaml --skip-compilation > $(BUILD)/peer/ocb.log 2>&1 || { cat $(BUILD)/peer/ocb.log; exit 1; }
+	@cd $(BUILD)/peer/src && CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o ../peer .
+
+.PHONY: bench-chain
+bench-chain: build clickhouse $(BUILD)/peer/peer ## OTLP -> files -> ClickHouse beside contrib's chain (RUNS=5 SPANS=300000 LOGS=600000 FRESH=1m ONLY=stage,… OUT=file)
+	@cd bench && go build -o ../$(BUILD)/bench-chain ./chain
+	@$(BUILD)/bench-chain -build $(BUILD) -runs $${RUNS:-5} -spans $${SPANS:-300000} -logs $${LOGS:-600000} -fresh $${FRESH:-1m} -only "$${ONLY:-}" -out "$${OUT:-$(BUILD)/bench-chain.json}"
+
 .PHONY: clean
 clean: ## Remove what was built (not ./data)
 	rm -rf $(BUILD) embedded/clickhouse/node_modules examples/agent/node_modules test/e2e/sdk/node_modules
