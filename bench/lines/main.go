@@ -88,7 +88,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	r := report{
 		Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(), Go: runtime.Version(), Seed: *seed, HeapMiB: *heap, Runs: *runs,
 		Contests: map[string][]result{}, Ratios: map[string]float64{},
