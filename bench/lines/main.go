@@ -88,7 +88,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	r := report{
 		Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(), Go: runtime.Version(), Seed: *seed, HeapMiB: *heap, Runs: *runs,
 		Contests: map[string][]result{}, Ratios: map[string]float64{},
@@ -184,12 +184,12 @@ func print(c contest, path string, results []result) {
 		size = info.Size()
 	}
 	fmt.Printf("\n%s: %d lines of %d bytes on average\n\n", c.title, c.lines, size/int64(c.lines))
-	fmt.Println("| way | lines/s | MB/s | CPU s per million lines | peak memory MiB | spread | runner_log is |")
-	fmt.Println("|---|---|---|---|---|---|---|")
+	fmt.Println("| way | lines/s | MB/s | CPU s per million lines | peak memory MiB | spread | lines/s of runner_log | CPU of runner_log |")
+	fmt.Println("|---|---|---|---|---|---|---|---|")
 	for i, r := range results {
-		ratio := ""
+		ratio := " | "
 		if i > 0 {
-			ratio = fmt.Sprintf("%.2f ×", results[0].LinesPS/r.LinesPS)
+			ratio = fmt.Sprintf("%.2f × | %.2f ×", results[0].LinesPS/r.LinesPS, results[0].Median.CPU/r.Median.CPU)
 		}
 		fmt.Printf("| %s | %s | %.0f | %.2f | %d | %.0f %% | %s |\n", r.Way, thousands(int64(r.LinesPS)), r.MBPS,
 			r.Median.CPU/float64(c.lines)*1e6, r.Median.MaxRSS>>20, 100*r.Spread, ratio)

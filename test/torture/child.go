@@ -1,6 +1,8 @@
 // Copyright The Tailrace Authors
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build unix
+
 package torture
 
 import (
@@ -11,20 +13,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-)
-
-// Plan is what a torture child does.
-type Plan struct {
-	Seed  uint64 `json:"seed"`
-	Lines int    `json:"lines"` // of each stream
-	First int    `json:"first"` // the length of the first line of stdout, 0 for a random one
-	Kill  bool   `json:"kill"`  // it ends by SIGKILL, in the middle of the last line of each stream
-}
-
-// Streams of a child.
-const (
-	Stdout = iota
-	Stderr
 )
 
 // Run writes both streams at once, and ends this process.

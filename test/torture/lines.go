@@ -9,6 +9,20 @@ import (
 	"math/rand/v2"
 )
 
+// Plan is what a torture child does.
+type Plan struct {
+	Seed  uint64 `json:"seed"`
+	Lines int    `json:"lines"` // of each stream
+	First int    `json:"first"` // the length of the first line of stdout, 0 for a random one
+	Kill  bool   `json:"kill"`  // it ends by SIGKILL, in the middle of the last line of each stream
+}
+
+// Streams of a child.
+const (
+	Stdout = iota
+	Stderr
+)
+
 // Lines is the sequence of lines of one stream: the same for the same seed, stream and count.
 type Lines struct {
 	random *rand.Rand
