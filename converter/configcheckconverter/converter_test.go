@@ -89,11 +89,11 @@ func TestMistakes(t *testing.T) {
 		want     []string
 	}{
 		"unknown key": {"exporters: {jsonl: {pathh: /tmp}}", "secret", []string{
-			`overlay.yaml:1: exporters::jsonl::pathh: unknown key; allowed: path, encoding, sync, fsync_interval, max_line_bytes, rotation, max_open_files, max_disk_bytes, on_full (did you mean "path"?)`}},
+			`overlay.yaml:1: exporters::jsonl::pathh: unknown key; allowed: path, encoding, compression, sync, fsync_interval, max_line_bytes, rotation, max_open_files, max_disk_bytes, on_full (did you mean "path"?)`}},
 		"unknown key of a server": {"exporters:\n  live_tail:\n    http: {enpoint: x}", "secret", []string{
 			`overlay.yaml:3: exporters::live_tail::http::enpoint: unknown key; allowed: dialer, endpoint, `}},
 		"unknown key of a section": {"exporters:\n  jsonl:\n    max_age: 3s", "secret", []string{
-			`overlay.yaml:3: exporters::jsonl::max_age: unknown key; allowed: path, encoding, sync, fsync_interval, max_line_bytes, rotation, max_open_files, max_disk_bytes, on_full (did you mean "rotation::max_age"?)`}},
+			`overlay.yaml:3: exporters::jsonl::max_age: unknown key; allowed: path, encoding, compression, sync, fsync_interval, max_line_bytes, rotation, max_open_files, max_disk_bytes, on_full (did you mean "rotation::max_age"?)`}},
 		"wrong value": {"exporters:\n  jsonl:\n    sync: sometimes", "secret", []string{
 			`overlay.yaml:3: exporters::jsonl::sync: "sometimes" is not known; allowed: write, batch`}},
 		"wrong duration": {"receivers: {clickhouse_ingest: {poll_interval: soon}}", "secret", []string{

@@ -100,7 +100,7 @@ func TestBadConfiguration(t *testing.T) {
 		overlay string
 		want    []string
 	}{
-		"unknown key":     {"exporters: {jsonl: {pathh: /tmp}}", []string{inline + "exporters::jsonl::pathh: unknown key; allowed: path, encoding, sync,", `did you mean "path"?`}},
+		"unknown key":     {"exporters: {jsonl: {pathh: /tmp}}", []string{inline + "exporters::jsonl::pathh: unknown key; allowed: path, encoding, compression, sync,", `did you mean "path"?`}},
 		"wrong value":     {"exporters: {jsonl: {sync: sometimes}}", []string{inline + `exporters::jsonl::sync: "sometimes" is not known; allowed: write, batch`}},
 		"wrong duration":  {"receivers: {clickhouse_ingest: {poll_interval: soon}}", []string{inline + `receivers::clickhouse_ingest::poll_interval: "soon" is not a duration; write one such as 10s or 250ms`}},
 		"no password":     {`extensions: {clickhouse_server: {password: ""}}`, []string{inline + "extensions::clickhouse_server::password: is required"}},
@@ -130,7 +130,7 @@ receivers:
 		out := p.failsToStart()
 		for _, want := range []string{
 			"3 mistakes in the configuration:",
-			"\n" + overlay + ":3: exporters::jsonl::pathh: unknown key; allowed: path, encoding, sync,",
+			"\n" + overlay + ":3: exporters::jsonl::pathh: unknown key; allowed: path, encoding, compression, sync,",
 			"\n" + overlay + `:5: exporters::jsonl::rotation::max_age: "whenever" is not a duration; write one such as 10s or 250ms`,
 			"\n" + overlay + `:9: receivers::clickhouse_ingest::batch::max_records: "many" is not a whole number; write one such as 100`,
 		} {
