@@ -78,7 +78,8 @@ func TestTreesEndWithTheirLastWordsAndSpans(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Sscanf(last[strings.Index(last, "last words"):], "last words on stdout after %d runs, %d lines before this one", &runs, &lines)
+			_, last, _ = strings.Cut(last, "last words ")
+			_, err = fmt.Sscanf(last, "on stdout after %d runs, %d lines before this one", &runs, &lines)
 			return err
 		})
 		require.Positive(t, runs)
@@ -86,7 +87,8 @@ func TestTreesEndWithTheirLastWordsAndSpans(t *testing.T) {
 		var first string
 		require.NoError(t, p.conn.QueryRow(t.Context(), `SELECT LogAttributes['process.pid'] || ResourceAttributes['process.pid'] FROM tailrace.otel_logs
  WHERE ResourceAttributes['server.id'] = $1 AND Body LIKE '%last words on stdout%' ORDER BY Timestamp LIMIT 1`, server).Scan(&first))
-		p.awaitCount(30*time.Second, lines+1, `SELECT count() FROM tailrace.otel_logs WHERE ResourceAttributes['server.id'] = $1
+		// It counts its plain lines, which are numbered.
+		p.awaitCount(30*time.Second, lines+1, `SELECT count() FROM tailrace.otel_logs WHERE ResourceAttributes['server.id'] = $1 AND startsWith(Body, 'line 0')
  AND LogAttributes['log.iostream'] = 'stdout' AND LogAttributes['process.pid'] || ResourceAttributes['process.pid'] = $2`, server, first)
 		p.await(30*time.Second, "a root span of each run of "+server, func() error {
 			n, err := p.count(`SELECT uniqExact(TraceId) FROM tailrace.otel_traces WHERE ResourceAttributes['server.id'] = $1 AND ParentSpanId = ''`, server)

@@ -29,7 +29,9 @@ func TestAppsThatIgnoreTheEnvironmentAreIdentified(t *testing.T) {
 
 	own := freeAddress(t)
 	t.Setenv("LEGACY_OTLP", own)
-	app := func(endpoint string) string { return fmt.Sprintf("[node, send.mjs, --endpoint, 'http://%s', --spans, '20']", endpoint) }
+	app := func(endpoint string) string {
+		return fmt.Sprintf("[node, send.mjs, --endpoint, 'http://%s', --spans, '20']", endpoint)
+	}
 	config := withServers(t, `
       - {id: app-1, project: apps, deployment: app, command: `+app("${env:TAILRACE_OTLP_HTTP}")+`, dir: test/e2e/sdk}
       - {id: deaf-1, project: elsewhere, command: `+app(own)+`, dir: test/e2e/sdk, env: {OTEL_EXPORTER_OTLP_HEADERS: ""}}

@@ -112,13 +112,13 @@ func (h *hunt) look() (orphans []proc, ending []int, err error) {
 	for pid := os.Getpid(); pid > 0 && !slices.Contains(ancestors, pid); pid = byPID[pid].parent {
 		ancestors = append(ancestors, pid)
 		if m := marks[byPID[pid].key()]; m.name == h.name && m.tree != 0 {
-			spared[m.id.instance] = true
+			spared[m.instance] = true
 		}
 	}
 	var roots []int
 	for _, p := range procs {
 		m := marks[p.key()]
-		if m.id.name != h.name || m.tree == 0 || spared[m.id.instance] || h.only != nil && *h.only != m.id.instance {
+		if m.name != h.name || m.tree == 0 || spared[m.instance] || h.only != nil && *h.only != m.instance {
 			continue
 		}
 		roots = append(roots, p.pid)
@@ -166,8 +166,8 @@ func instances(fs *procfs, name uint32) (map[uint16]bool, error) {
 			used[g.id.instance] = true
 		}
 		for _, m := range []mark{fs.tag(p), fs.variable(p)} {
-			if m.id.name == name {
-				used[m.id.instance] = true
+			if m.name == name {
+				used[m.instance] = true
 			}
 		}
 	}
