@@ -71,6 +71,11 @@ test: test-unit test-e2e ## Unit tests with -race, then end-to-end tests against
 test-unit: clickhouse ## Unit tests with -race
 	go test -race -timeout 15m $(PKGS)
 
+.PHONY: test-interop
+test-interop: clickhouse ## The JSONL files read by DuckDB, ClickHouse and contrib's otlp_json_file; rows beside contrib's exporter (needs jq, zstd, Node)
+	cd test/interop/duckdb && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	cd test/interop && go test -count=1 -timeout 10m ./...
+
 .PHONY: test-kills
 test-kills: clickhouse ## The kill tests of the ingest, long: more than 200 kills of the collector, 50 of ClickHouse
 	TAILRACE_TEST_KILLS=$${KILLS:-10} go test -race -count=1 -timeout 60m -run 'Kill|TwoCollectors' -v ./receiver/clickhouseingestreceiver
