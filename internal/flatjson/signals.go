@@ -10,6 +10,7 @@ import (
 
 	"github.com/tailrace/tailrace/internal/route"
 	"github.com/tailrace/tailrace/internal/segment"
+	"github.com/tailrace/tailrace/internal/unfinished"
 )
 
 const attrService = "service.name"
@@ -28,14 +29,14 @@ func (r *row) attrs(k string, m pcommon.Map, mark bool) {
 	r.attributes(m, mark)
 }
 
-// Traces encodes td: the columns of otel_traces. Spans without an end time are left out and counted.
+// Traces encodes td: the columns of otel_traces. Unfinished spans are left out and counted.
 func (e *Encoder) Traces(td ptrace.Traces) ([]segment.Part, Stats) {
 	e.begin()
 	for ri, rs := range td.ResourceSpans().All() {
 		project := route.Project(rs.Resource())
 		for si, ss := range rs.ScopeSpans().All() {
 			for _, s := range ss.Spans().All() {
-				if s.EndTimestamp() == 0 {
+				if unfinished.Span(s) {
 					e.stats.Unfinished++
 					continue
 				}
@@ -96,6 +97,10 @@ func (e *Encoder) Logs(ld plog.Logs) ([]segment.Part, Stats) {
 		project := route.Project(rl.Resource())
 		for si, sl := range rl.ScopeLogs().All() {
 			for _, rec := range sl.LogRecords().All() {
+				if unfinished.Log(rec) {
+					e.stats.Unfinished++
+					continue
+				}
 				t := segment.Logs
 				if route.IsScore(rec) {
 					t = segment.Scores

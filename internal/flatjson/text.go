@@ -5,14 +5,14 @@ package flatjson
 
 import (
 	"encoding/hex"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"github.com/tailrace/tailrace/internal/jsontext"
 )
 
 // AttrRepaired marks a record in which bytes that are no UTF-8 were replaced.
@@ -20,8 +20,6 @@ const AttrRepaired = "tailrace.repaired"
 
 // timeLayout is understood by ClickHouse (best_effort, its default from 26 on), DuckDB, jq and humans, and sorts as text.
 const timeLayout = "2006-01-02T15:04:05.000000000Z"
-
-const hexDigits = "0123456789abcdef"
 
 // row appends one line to buf. Keys are given with quotes and colon.
 type row struct {
@@ -52,42 +50,9 @@ func (r *row) elem() {
 
 // text appends a JSON string. Bytes that are no UTF-8 become U+FFFD each.
 func (r *row) text(s string) {
-	buf := r.buf // a local slice header is faster in this loop
-	buf = append(buf, '"')
-	start, i := 0, 0
-	for i < len(s) {
-		c := s[i]
-		if c >= 0x20 && c < utf8.RuneSelf && c != '"' && c != '\\' {
-			i++
-			continue
-		}
-		if c >= utf8.RuneSelf {
-			char, size := utf8.DecodeRuneInString(s[i:])
-			if char == utf8.RuneError && size == 1 {
-				buf = append(append(buf, s[start:i]...), "\ufffd"...)
-				r.damaged = true
-				start = i + 1
-			}
-			i += size
-			continue
-		}
-		buf = append(buf, s[start:i]...)
-		switch c {
-		case '\\', '"':
-			buf = append(buf, '\\', c)
-		case '\n':
-			buf = append(buf, '\\', 'n')
-		case '\r':
-			buf = append(buf, '\\', 'r')
-		case '\t':
-			buf = append(buf, '\\', 't')
-		default:
-			buf = append(buf, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xF])
-		}
-		i++
-		start = i
-	}
-	r.buf = append(append(buf, s[start:]...), '"')
+	var whole bool
+	r.buf, whole = jsontext.AppendString(r.buf, s)
+	r.damaged = r.damaged || !whole
 }
 
 func (r *row) str(k, v string) {
@@ -111,22 +76,7 @@ func (r *row) float(k string, v float64) {
 }
 
 // number appends a number, or what JSON lacks as a string, which ClickHouse reads as well.
-func (r *row) number(v float64) {
-	switch {
-	case math.IsNaN(v):
-		r.buf = append(r.buf, `"NaN"`...)
-	case math.IsInf(v, 1):
-		r.buf = append(r.buf, `"Infinity"`...)
-	case math.IsInf(v, -1):
-		r.buf = append(r.buf, `"-Infinity"`...)
-	default:
-		format := byte('f')
-		if abs := math.Abs(v); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
-			format = 'e'
-		}
-		r.buf = strconv.AppendFloat(r.buf, v, format, -1, 64)
-	}
-}
+func (r *row) number(v float64) { r.buf = jsontext.AppendFloat(r.buf, v) }
 
 func (r *row) time(k string, t pcommon.Timestamp) {
 	r.key(k)

@@ -131,7 +131,7 @@ func (w *worker) takeApart(ctx context.Context, m *Manifest, unit int, token str
 
 // load makes the unit again from the files, and continues where an earlier run was killed.
 func (a *apart) load() error {
-	b, _, err := load(a.w.opts.Path, a.m, a.w.src)
+	b, _, err := load(a.w.opts.disk(), a.w.opts.Path, a.m, a.w.src)
 	if err != nil {
 		return err
 	}
@@ -285,8 +285,8 @@ func (a *apart) record(p part, state string, why error) {
 }
 
 // refusedLines returns the refused records of a unit as lines, in the order of the batch.
-func refusedLines(base string, m *Manifest, src Source, unit int, refused []*part) (lines, changed []badLine, err error) {
-	b, changed, err := load(base, m, src)
+func refusedLines(d disk, base string, m *Manifest, src Source, unit int, refused []*part) (lines, changed []badLine, err error) {
+	b, changed, err := load(d, base, m, src)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -301,9 +301,9 @@ func refusedLines(base string, m *Manifest, src Source, unit int, refused []*par
 	for _, p := range refused {
 		at[p.Table] = 0
 	}
-	err = eachGood(base, m, b, changed, func(cut int, l segment.Line) error {
+	err = eachGood(d, base, m, b, changed, func(cut int, l segment.Line) error {
 		for table, begin := range at {
-			_, n, err := data.LineSlice(l.Bytes, unit, table, 0, 0)
+			_, n, err := data.LineSlice(m.Cuts[cut].File, l.Bytes, unit, table, 0, 0)
 			if err != nil {
 				return err
 			}
@@ -312,7 +312,7 @@ func refusedLines(base string, m *Manifest, src Source, unit int, refused []*par
 				if p.Table != table || p.To <= begin || p.From >= begin+n {
 					continue
 				}
-				text, _, err := data.LineSlice(l.Bytes, unit, table, max(p.From-begin, 0), p.To-begin)
+				text, _, err := data.LineSlice(m.Cuts[cut].File, l.Bytes, unit, table, max(p.From-begin, 0), p.To-begin)
 				if err != nil {
 					return err
 				}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/tailrace/tailrace/internal/segment"
@@ -63,7 +62,7 @@ func (b *batch) add(line segment.Line) {
 	if len(bytes.TrimSpace(line.Bytes)) == 0 {
 		return
 	}
-	added, err := b.data.Add(line.Bytes)
+	added, err := b.data.Add(b.cuts[cut].File, line.Bytes)
 	if err != nil {
 		bad.kind, bad.reason = KindUnreadable, err.Error()
 		b.bad = append(b.bad, bad)
@@ -85,35 +84,14 @@ func (b *batch) extend(k Key, line segment.Line) {
 	c.To, c.Sum = line.To, fold(c.Sum, line.Sum)
 }
 
-// locate opens a segment in whichever state it is, also a processed one when asked to.
-func locate(base string, k Key, processed bool) (*os.File, error) {
-	_, _, id := k.split()
-	dir := k.dir(base)
-	var err error
-	names := []string{id + segment.SuffixPending, id + segment.SuffixOpen, id + segment.SuffixPending} // it may be renamed right now
-	if processed {
-		names = append(names, filepath.Join(segment.DirProcessed, id+segment.SuffixPending))
-	}
-	for _, name := range names {
-		var f *os.File
-		if f, err = openNoFollow(filepath.Join(dir, name)); err == nil {
-			return f, nil
-		}
-		if !os.IsNotExist(err) {
-			return nil, err
-		}
-	}
-	return nil, err
-}
-
 // load makes the batch of a manifest again from the files. Cuts whose bytes are gone or not what they were
 // are left out and returned: what is sent under a known token either arrived before, then the store drops it, or did
 // not, then the rest arrives now; both are right for the rest.
-func load(base string, m *Manifest, src Source) (*batch, []badLine, error) {
+func load(d disk, base string, m *Manifest, src Source) (*batch, []badLine, error) {
 	b := &batch{data: src.NewBatch(), cuts: m.Cuts, maxLine: m.MaxLine}
 	var changed []badLine
 	for i, c := range m.Cuts {
-		what, err := check(base, c, m.MaxLine)
+		what, err := check(d, base, c, m.MaxLine)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -123,7 +101,7 @@ func load(base string, m *Manifest, src Source) (*batch, []badLine, error) {
 		}
 		// add books bad lines on the last cut; here the cuts are all there from the beginning.
 		b.cuts = m.Cuts[:i+1]
-		if err := eachLine(base, c, m.MaxLine, b.add); err != nil {
+		if err := eachLine(d, base, c, m.MaxLine, b.add); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -132,13 +110,15 @@ func load(base string, m *Manifest, src Source) (*batch, []badLine, error) {
 }
 
 // check compares a cut with what is on the disk, and says what is different.
-func check(base string, c Cut, maxLine int) (string, error) {
+func check(d disk, base string, c Cut, maxLine int) (string, error) {
 	var sum uint64
 	end := c.From
-	err := eachLine(base, c, maxLine, func(line segment.Line) { sum, end = fold(sum, line.Sum), line.To })
+	err := eachLine(d, base, c, maxLine, func(line segment.Line) { sum, end = fold(sum, line.Sum), line.To })
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return "the file is gone", nil
+	case errors.Is(err, segment.ErrFrame):
+		return fmt.Sprintf("the file can't be decompressed any more behind byte %d of its lines", end), nil
 	case err != nil:
 		return "", err
 	case end != c.To:
@@ -150,8 +130,8 @@ func check(base string, c Cut, maxLine int) (string, error) {
 }
 
 // eachLine calls f with the lines of a cut.
-func eachLine(base string, c Cut, maxLine int, f func(segment.Line)) error {
-	file, err := locate(base, c.File, true)
+func eachLine(d disk, base string, c Cut, maxLine int, f func(segment.Line)) error {
+	file, err := locate(d, base, c.File, true, place{}, nil)
 	if err != nil {
 		return err
 	}

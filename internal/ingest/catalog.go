@@ -21,7 +21,11 @@ import (
 // somebody may be copying it into the folder. A segment that was renamed under our eyes is complete at once.
 const quiet = 2 * time.Second
 
-const problemLoaded = "it was loaded already: processed/ holds a file of this name"
+// Why a file is left alone.
+const (
+	problemLoaded = "it was loaded already: processed/ holds a file of this name"
+	problemShort  = "it is shorter than what was read of it"
+)
 
 // file is a segment that is not moved away yet.
 type file struct {
@@ -30,9 +34,13 @@ type file struct {
 	id     string
 
 	open    bool // its name ends in .open
+	zstd    bool // it is compressed
 	seen    bool // it was seen while it was open, so its renaming is its writer's word that it is complete
 	present bool
-	size    int64
+	info    fs.FileInfo // as it was seen last
+	size    int64       // of its lines; of a compressed one as far as it was looked at
+	looked  int64       // of a compressed one: bytes of the file that size is about
+	mark    place       // of a compressed one: where reading can begin
 	mtime   time.Time
 
 	committed int64 // answered by the next consumer
@@ -42,6 +50,7 @@ type file struct {
 	twice     bool      // an open and a complete one were there at once, and that was told
 	busy      bool      // the builder is reading it
 	bad       string    // why it is left alone for good; empty when it is not
+	damaged   bool      // bad, as long as the file stays as it is: its writer may cut it
 	retry     time.Time // not read before, after an error
 }
 
@@ -60,6 +69,7 @@ func (s *stream) index(id string) (int, bool) {
 // catalog is what is known of the segments of one source. The watcher tells it what is on disk, the
 // builder takes what is readable from it, the sender tells it what was answered. Safe for concurrent use.
 type catalog struct {
+	d    disk
 	base string
 	wake chan struct{} // capacity 1; something became readable
 	move chan struct{} // capacity 1; something can be moved away
@@ -71,8 +81,8 @@ type catalog struct {
 	offsets map[Key]int64 // of files that are not in files: not seen yet, or vanished and may come back
 }
 
-func newCatalog(base string) *catalog {
-	return &catalog{base: base, wake: make(chan struct{}, 1), move: make(chan struct{}, 1),
+func newCatalog(d disk, base string) *catalog {
+	return &catalog{d: d, base: base, wake: make(chan struct{}, 1), move: make(chan struct{}, 1),
 		files: map[Key]*file{}, streams: map[string]*stream{}, offsets: map[Key]int64{}}
 }
 
@@ -85,50 +95,88 @@ func notify(ch chan struct{}) {
 
 // found is what refresh saw on the disk.
 type found struct {
-	open, complete fs.FileInfo
-	done           bool // processed/ holds a segment of this id
-	err            error
+	info       fs.FileInfo // nil: it is not there
+	open, zstd bool
+	more       bool // there are other files of this id
+	done       bool // processed/ holds a segment of this id
+	err        error
+}
+
+// states are the names that a segment may have, the one that counts before the others.
+var states = []segment.Name{{}, {Zstd: true}, {Open: true}, {Open: true, Zstd: true}}
+
+// named is the file name of a segment in a state.
+func named(state segment.Name, id string) string {
+	state.ID = id
+	return state.String()
 }
 
 // look reads the state of a segment. The renaming from open to complete may happen at any moment.
-func look(base string, k Key, isNew bool) found {
+func look(d disk, base string, k Key, isNew bool) found {
 	_, _, id := k.split()
 	dir := k.dir(base)
 	stat := func(name string) (fs.FileInfo, error) {
-		info, err := os.Lstat(filepath.Join(dir, name))
+		info, err := d.lstat(filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) || (err == nil && info.IsDir()) {
 			return nil, nil
 		}
 		return info, err
 	}
 	var f found
-	f.complete, f.err = stat(id + segment.SuffixPending)
-	f.open, _ = stat(id + segment.SuffixOpen)
-	if f.complete == nil && f.open == nil && f.err == nil { // renamed in between, or gone
-		f.complete, f.err = stat(id + segment.SuffixPending)
+	for range 2 { // it may be renamed in between
+		for _, state := range states {
+			info, err := stat(named(state, id))
+			switch {
+			case err != nil:
+				if f.err == nil && f.info == nil && !state.Open {
+					f.err = err
+				}
+			case info == nil:
+			case f.info != nil:
+				f.more = true
+			default:
+				f.info, f.open, f.zstd = info, state.Open, state.Zstd
+			}
+		}
+		if f.info != nil || f.err != nil {
+			break
+		}
 	}
-	if isNew {
-		info, _ := stat(filepath.Join(segment.DirProcessed, id+segment.SuffixPending))
-		f.done = info != nil
+	if isNew && f.err == nil {
+		f.done, f.err = loadedBefore(d, dir, segment.DirProcessed, id)
 	}
 	return f
+}
+
+// loadedBefore reports whether a folder beside the segments holds one of this id.
+func loadedBefore(d disk, dir, sub, id string) (bool, error) {
+	for _, state := range states[:2] {
+		info, err := d.lstat(filepath.Join(dir, sub, named(state, id)))
+		if err == nil && !info.IsDir() {
+			return true, nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+	}
+	return false, nil
 }
 
 // refresh brings what is known of a segment up to date with the disk. It returns a problem that is new.
 func (c *catalog) refresh(k Key) (problem string) {
 	c.mu.Lock()
-	_, known := c.files[k]
+	var read int64
+	known := c.files[k]
+	if known != nil {
+		read = known.read
+	}
 	c.mu.Unlock()
-	on := look(c.base, k, !known)
+	on := look(c.d, c.base, k, known == nil)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := c.files[k]
-	info, open := on.complete, false
-	if info == nil {
-		info, open = on.open, true
-	}
-	if info == nil {
+	if on.info == nil {
 		if f != nil && on.err == nil {
 			f.present = false
 			c.dropIfIdle(f)
@@ -136,30 +184,60 @@ func (c *catalog) refresh(k Key) (problem string) {
 		return ""
 	}
 	if f == nil {
+		if on.err != nil {
+			return "" // whether it was loaded before can't be told now
+		}
 		f = c.add(k)
 	}
-	f.present, f.open, f.size, f.mtime = true, open, info.Size(), info.ModTime()
-	f.seen = f.seen || open
+	f.see(on)
+	short := !f.zstd && f.size < read
+	if !f.zstd && !short {
+		f.size = max(f.size, f.read) // the builder has read what was written since the look
+	}
 	switch {
 	case f.bad != "":
+		if f.damaged {
+			notify(c.move)
+		}
 		return ""
-	case !info.Mode().IsRegular():
+	case !on.info.Mode().IsRegular():
 		f.bad = "it is not a regular file"
 	case on.done:
 		f.bad = problemLoaded
-	case f.size < f.read:
-		f.bad = "it is shorter than what was read of it"
+	case short:
+		f.bad = problemShort
 	default:
 		c.enqueue(f)
-		if on.open != nil && on.complete != nil && !f.twice {
-			// The complete one counts; the open one comes to light when the complete one is moved away.
+		if on.more && !f.twice {
+			// The first of states counts; the others come to light when it is moved away.
 			f.twice = true
-			return "an open segment of the same name is ignored"
+			return "another file of the same name is ignored"
 		}
 		return ""
 	}
 	notify(c.move)
 	return f.bad
+}
+
+// see takes in what is on the disk.
+func (f *file) see(on found) {
+	old, wasOpen := f.info, f.open
+	f.present, f.open, f.zstd, f.info, f.mtime = true, on.open, on.zstd, on.info, on.info.ModTime()
+	f.seen = f.seen || on.open
+	if !f.zstd {
+		f.size = on.info.Size()
+		return
+	}
+	same := old != nil && os.SameFile(old, on.info)
+	if wasOpen && !f.open {
+		f.looked = 0 // now it has to end with a whole frame
+	}
+	if !same || on.info.Size() < f.looked {
+		f.looked, f.mark = 0, place{} // small frames were put together, or its end was cut off
+	}
+	if f.damaged && (!same || on.info.Size() != old.Size()) {
+		f.bad, f.damaged = "", false
+	}
 }
 
 func (c *catalog) add(k Key) *file {
@@ -209,118 +287,6 @@ func (c *catalog) dropIfIdle(f *file) {
 	}
 }
 
-// enqueue gives a stream a turn when the file has bytes that were not looked at.
-func (c *catalog) enqueue(f *file) {
-	if f.committed < f.size && f.behind.IsZero() {
-		f.behind = f.mtime
-	}
-	if c.finished(f) {
-		notify(c.move)
-	}
-	if !c.unread(f) {
-		return
-	}
-	if i, ok := f.stream.index(f.id); ok {
-		f.stream.from = min(f.stream.from, i)
-	}
-	c.queue(f.stream)
-}
-
-func (c *catalog) queue(s *stream) {
-	if !s.queued {
-		s.queued = true
-		c.ready = append(c.ready, s)
-	}
-	notify(c.wake)
-}
-
-// unread reports whether it is worth opening the file: it has bytes that no newline was searched in, or a
-// last line without newline that will not grow any more.
-func (c *catalog) unread(f *file) bool {
-	if !f.present || f.bad != "" || time.Now().Before(f.retry) {
-		return false
-	}
-	return f.searched < f.size || (f.read < f.size && c.complete(f))
-}
-
-// complete reports whether nothing will be written to the file any more.
-func (c *catalog) complete(f *file) bool {
-	return !f.open && (f.seen || time.Since(f.mtime) >= quiet)
-}
-
-func (c *catalog) finished(f *file) bool {
-	return f.present && f.bad == "" && f.committed == f.size && c.complete(f)
-}
-
-// turn is what the builder gets to read: a file from where on.
-type turn struct {
-	file     *file
-	key      Key
-	size     int64
-	from     int64
-	searched int64
-	final    bool // nothing will be written to it any more
-}
-
-// next takes the next stream and the first of its files that has something to read. False: nothing is readable.
-func (c *catalog) next() (turn, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for len(c.ready) > 0 {
-		s := c.ready[0]
-		c.ready[0] = nil
-		c.ready = c.ready[1:]
-		s.queued = false
-		if t, ok := c.first(s); ok {
-			return t, true
-		}
-	}
-	return turn{}, false
-}
-
-func (c *catalog) first(s *stream) (turn, bool) {
-	for ; s.from < len(s.files); s.from++ {
-		if f := s.files[s.from]; c.unread(f) {
-			f.busy = true
-			return turn{file: f, key: f.key, size: f.size, from: f.read, searched: f.searched, final: c.complete(f)}, true
-		}
-	}
-	if len(s.files) == 0 && c.streams[s.dir] == s {
-		delete(c.streams, s.dir)
-	}
-	return turn{}, false
-}
-
-// took records what the builder read: whole lines up to read, no further newline up to searched. With
-// more it returns the next file of the same stream; otherwise the stream goes to the end of the queue
-// when it has more.
-func (c *catalog) took(t turn, read, searched int64, more bool) (turn, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f := t.file
-	f.busy = false
-	f.read, f.searched = max(read, f.read), max(searched, read, f.searched)
-	c.dropIfIdle(f)
-	if c.finished(f) {
-		notify(c.move)
-	}
-	next, ok := c.first(f.stream)
-	if ok && !more {
-		next.file.busy = false
-		c.queue(f.stream)
-		return turn{}, false
-	}
-	return next, ok
-}
-
-// failed makes a file wait after it could not be read, while the others of its stream go on.
-func (c *catalog) failed(t turn, read int64, until time.Time) {
-	c.mu.Lock()
-	t.file.retry = until
-	c.mu.Unlock()
-	c.took(t, read, read, false)
-}
-
 // commit records the answer to a batch.
 func (c *catalog) commit(cuts []Cut) {
 	c.mu.Lock()
@@ -341,31 +307,47 @@ func (c *catalog) commit(cuts []Cut) {
 	}
 }
 
+// taken is a file that is to be moved away, as it was when that was found out.
+type taken struct {
+	key       Key
+	file      *file
+	id, name  string // of the segment, of the file
+	size      int64  // of the file
+	committed int64
+	bad       string // why it goes to failed/; empty: it is loaded
+}
+
+// keeps reports whether the offset is remembered although the file is moved away: of what goes to failed/ after a part of it was
+// loaded, so that it goes on behind that part when it is mended and put back.
+func (t taken) keeps() bool { return t.bad != "" && t.committed > 0 }
+
 // takeable returns the files that can be moved away: those that are done with, and complete ones that
 // must be left alone.
-func (c *catalog) takeable(limit int) (done, bad []*file) {
+func (c *catalog) takeable(limit int) (all []taken) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, f := range c.files {
-		switch {
-		case len(done)+len(bad) >= limit:
-			return done, bad
-		case c.finished(f):
-			done = append(done, f)
-		case f.present && f.bad != "" && !f.open && f.read == f.committed && c.complete(f):
-			bad = append(bad, f)
+		if len(all) >= limit {
+			break
+		}
+		if c.finished(f) || (f.present && f.bad != "" && !f.open && f.read == f.committed && c.complete(f)) {
+			all = append(all, taken{
+				key: f.key, file: f, id: f.id, name: named(segment.Name{Zstd: f.zstd}, f.id), size: f.info.Size(), committed: f.committed, bad: f.bad,
+			})
 		}
 	}
-	return done, bad
+	return all
 }
 
 // remove forgets files that were moved away.
-func (c *catalog) remove(files []*file) {
+func (c *catalog) remove(files []taken) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, f := range files {
-		c.drop(f)
-		delete(c.offsets, f.key)
+	for _, t := range files {
+		c.drop(t.file)
+		if !t.keeps() {
+			delete(c.offsets, t.key)
+		}
 	}
 }
 
@@ -387,11 +369,15 @@ func (c *catalog) pending(now time.Time) (p Pending) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, f := range c.files {
-		if !f.present || (f.open && f.committed >= f.size) {
+		if !f.present || (f.open && f.committed >= f.size && !f.unlooked()) {
 			continue
 		}
 		p.Files++
-		if n := f.size - f.committed; n > 0 {
+		n := f.size - f.committed
+		if f.unlooked() {
+			n = max(n, 0) + f.info.Size() - f.looked
+		}
+		if n > 0 {
 			p.Bytes += n
 			if !f.behind.IsZero() {
 				p.Oldest = max(p.Oldest, now.Sub(f.behind))

@@ -56,7 +56,7 @@ type Splitter interface {
 	Slice(u Unit, table string, from, to int) (Unit, error)
 	// LineSlice returns, as a line without newline, the records from..to of a line that was added, counted among those
 	// that went into the i-th unit and the table, and how many of these the line has; nil when they are not in it.
-	LineSlice(line []byte, unit int, table string, from, to int) (part []byte, records int, err error)
+	LineSlice(of Key, line []byte, unit int, table string, from, to int) (part []byte, records int, err error)
 }
 
 // classify is the class of an error of Deliver.

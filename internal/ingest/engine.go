@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,7 +23,8 @@ const DefaultState = ".ingest"
 
 // Limits bound batches and waiting.
 type Limits struct {
-	// MaxRecords and MaxBytes close a batch; the line that reaches them is still part of it.
+	// MaxRecords and MaxBytes close a batch; the line that reaches them is still part of it. All sources together hold about three
+	// times MaxBytes: beyond that, a batch of a quarter of MaxBytes is full, too.
 	MaxRecords, MaxBytes int
 	// MaxDelay is the least time between two batches that are not full, and so the longest that a line waits for company.
 	MaxDelay time.Duration
@@ -56,7 +58,12 @@ type Options struct {
 	Observer Observer
 	// Hook is called at the points of a batch's way at which tests kill the process. Nil outside of tests.
 	Hook func(signal string, p Point)
+	// Fault is called before every file operation below Path and StatePath, and its error is what the operation returns. It is
+	// called by several goroutines. Nil outside of tests.
+	Fault func(op, path string) error
 }
+
+func (o *Options) disk() disk { return disk{o.Fault} }
 
 // Point is a place on the way of a batch; see the table in the package's documentation.
 type Point string
@@ -101,6 +108,7 @@ type Engine struct {
 	workers []*worker
 	watch   *watcher
 	locks   []*stateLock
+	held    atomic.Int64 // bytes of lines in batches, of all workers
 
 	stop    sync.Once
 	stopErr error
@@ -180,13 +188,13 @@ func (e *Engine) open() (err error) {
 			}
 			locks = append(locks, l)
 		}
-		j, err := openJournal(state, e.opts.Limits.JournalBytes)
+		j, err := openJournal(e.opts.disk(), state, e.opts.Limits.JournalBytes)
 		if err != nil {
 			return fmt.Errorf("state_path: %w", err)
 		}
-		w := newWorker(&e.opts, src, j)
+		w := newWorker(&e.opts, src, j, &e.held)
 		workers = append(workers, w)
-		for _, t := range src.Types {
+		for _, t := range folders(src.Types) {
 			catalogs[t], signals[t] = w.cat, src.Signal
 		}
 	}
@@ -198,13 +206,23 @@ func (e *Engine) open() (err error) {
 	default:
 	}
 	e.locks, e.workers = locks, workers
-	e.watch = newWatcher(e.opts.Path, e.opts.Limits.PollInterval, catalogs, signals, e.opts.Logger, e.opts.Observer)
+	e.watch = newWatcher(e.opts.disk(), e.opts.Path, e.opts.Limits.PollInterval, catalogs, signals, e.opts.Logger, e.opts.Observer)
 	for _, w := range workers {
 		e.done.Go(func() { w.run(e.ctx) })
 		e.done.Go(w.retain.run)
 	}
 	e.watch.start()
 	return nil
+}
+
+// folders lists the folders in which segments of the types may lie.
+func folders(types []segment.Type) (all []segment.Type) {
+	for _, t := range types {
+		for _, name := range segment.Folders(t) {
+			all = append(all, segment.Type(name))
+		}
+	}
+	return all
 }
 
 func same(a, b string) bool {
@@ -215,14 +233,22 @@ func same(a, b string) bool {
 
 // Pending is how far the source of a signal is behind; nothing while it stands by.
 func (e *Engine) Pending(signal string) Pending {
+	if w := e.worker(signal); w != nil {
+		return w.cat.pending(time.Now())
+	}
+	return Pending{}
+}
+
+// worker is that of a signal; nil while the engine stands by, or has no such source.
+func (e *Engine) worker(signal string) *worker {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, w := range e.workers {
 		if w.src.Signal == signal {
-			return w.cat.pending(time.Now())
+			return w
 		}
 	}
-	return Pending{}
+	return nil
 }
 
 // Active reports whether the folder is ours; false while another process uses it.

@@ -21,7 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tailrace/tailrace/internal/ingest"
-	"github.com/tailrace/tailrace/internal/ingest/otlpjson"
+	"github.com/tailrace/tailrace/internal/ingest/linecodec"
 	"github.com/tailrace/tailrace/internal/segment"
 )
 
@@ -79,7 +79,7 @@ func (s *store) deliver(_ context.Context, token string, u ingest.Unit) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var uids []string
-	data := u.(*otlpjson.Unit[plog.Logs]).Data
+	data := u.(*linecodec.Unit[plog.Logs]).Data
 	for _, rl := range data.ResourceLogs().All() {
 		for _, sl := range rl.ScopeLogs().All() {
 			for _, r := range sl.LogRecords().All() {
@@ -117,7 +117,7 @@ func (s *store) deliver(_ context.Context, token string, u ingest.Unit) error {
 func (s *store) missing(_ context.Context, u ingest.Unit) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	data := u.(*otlpjson.Unit[plog.Logs]).Data
+	data := u.(*linecodec.Unit[plog.Logs]).Data
 	for _, rl := range data.ResourceLogs().All() {
 		for _, sl := range rl.ScopeLogs().All() {
 			sl.LogRecords().RemoveIf(func(r plog.LogRecord) bool { return slices.Contains(s.order, r.Body().Str()) })
@@ -234,7 +234,7 @@ func options(dir string, s *store) ingest.Options {
 			PollInterval: time.Hour, RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond,
 		},
 		Sources: []ingest.Source{{
-			Signal: "logs", Types: []segment.Type{segment.Logs, segment.Scores}, NewBatch: otlpjson.NewLogs, Deliver: s.deliver,
+			Signal: "logs", Types: []segment.Type{segment.Logs, segment.Scores}, NewBatch: linecodec.NewLogs, Deliver: s.deliver,
 		}},
 		Classify: classify,
 		Observer: s,
@@ -313,4 +313,10 @@ func read(t testing.TB, path string) string {
 	b, err := os.ReadFile(path)
 	require.NoError(t, err)
 	return string(b)
+}
+
+func (s *store) retained() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.expired
 }

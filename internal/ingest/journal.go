@@ -83,10 +83,11 @@ func (e *CorruptError) Unwrap() error { return e.Err }
 //   - An acknowledgement alone is not: when it is lost, the same batch is sent again under the same token,
 //     and the store drops it. A killed process loses nothing here, only a power failure does.
 type journal struct {
+	d      disk
 	dir    string
 	limit  int64 // size above which the journal starts again with a snapshot
 	state  snapshot
-	file   *os.File
+	file   *diskFile
 	gen    uint64
 	size   int64
 	start  int64 // size of the snapshot
@@ -97,9 +98,9 @@ type journal struct {
 func journalName(gen uint64) string { return fmt.Sprintf("%010d.journal", gen) }
 
 // openJournal reads the state of dir, or begins it.
-func openJournal(dir string, limit int64) (*journal, error) {
-	j := &journal{dir: dir, limit: limit}
-	entries, err := os.ReadDir(dir)
+func openJournal(d disk, dir string, limit int64) (*journal, error) {
+	j := &journal{d: d, dir: dir, limit: limit}
+	entries, err := d.readDir(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -128,11 +129,11 @@ func openJournal(dir string, limit int64) (*journal, error) {
 }
 
 func (j *journal) load(path string) error {
-	f, err := os.Open(path)
+	f, err := j.d.open(path)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	state, err := readJournal(f)
 	var corrupt *CorruptError
 	if errors.As(err, &corrupt) {
@@ -364,10 +365,10 @@ func (j *journal) rotate() error {
 		return err
 	}
 	name := filepath.Join(j.dir, journalName(j.gen+1))
-	if err := writeFileSync(name, line); err != nil {
+	if err := j.d.writeFileSync(name, line); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
+	f, err := j.d.openFile(name, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return err
 	}

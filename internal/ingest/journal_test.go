@@ -21,7 +21,7 @@ func manifest(seq uint64, to int64) *Manifest {
 
 func open(t testing.TB, dir string, limit int64) *journal {
 	t.Helper()
-	j, err := openJournal(dir, limit)
+	j, err := openJournal(disk{}, dir, limit)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = j.close() })
 	return j
@@ -114,7 +114,7 @@ func TestJournalDamagedWhereItWasDurableIsRefused(t *testing.T) {
 		bad := bytes.Clone(data)
 		bad[at] ^= 1
 		require.NoError(t, os.WriteFile(name, bad, 0o600))
-		_, err = openJournal(dir, 1<<20)
+		_, err = openJournal(disk{}, dir, 1<<20)
 		var corrupt *CorruptError
 		require.ErrorAs(t, err, &corrupt)
 		assert.Equal(t, name, corrupt.File)
@@ -140,7 +140,7 @@ func TestJournalOfANewerVersionIsRefused(t *testing.T) {
 	line, err := encodeEntry(entry{Snapshot: &snapshot{Version: 3, Instance: "x"}})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, journalName(7)), line, 0o600))
-	_, err = openJournal(dir, 1<<20)
+	_, err = openJournal(disk{}, dir, 1<<20)
 	require.ErrorContains(t, err, "version 3")
 }
 

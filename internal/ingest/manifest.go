@@ -32,6 +32,15 @@ func (k Key) split() (t segment.Type, project, id string) {
 	return segment.Type(parts[0]), parts[1], parts[2]
 }
 
+// Folder is the name of the type's folder.
+func (k Key) Folder() string { t, _, _ := k.split(); return string(t) }
+
+// Project is the name of the project's folder.
+func (k Key) Project() string { _, p, _ := k.split(); return p }
+
+// ID is the segment's id.
+func (k Key) ID() string { _, _, id := k.split(); return id }
+
 // check refuses a key that would lead out of the base folder.
 func (k Key) check() error {
 	t, project, id := k.split()
@@ -49,7 +58,7 @@ func (k Key) dir(base string) string {
 	return filepath.Join(base, string(t), project)
 }
 
-// Cut is a range of whole lines of one segment.
+// Cut is a range of whole lines of one segment. Its offsets count the bytes of the lines, also of a compressed segment.
 type Cut struct {
 	File Key   `json:"file"`
 	From int64 `json:"from"`

@@ -117,7 +117,7 @@ func (r *retainer) run() {
 
 // scan adds up what is there.
 func (r *retainer) scan() {
-	for _, t := range r.types {
+	for _, t := range folders(r.types) {
 		projects, err := os.ReadDir(filepath.Join(r.opts.Path, string(t)))
 		if err != nil {
 			continue // not there yet
@@ -163,8 +163,8 @@ func segments(dir string) []fs.DirEntry {
 		return nil
 	}
 	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
-		_, open, ok := segment.ID(e.Name())
-		return !ok || open || !e.Type().IsRegular()
+		n, ok := segment.Parse(e.Name())
+		return !ok || n.Open || !e.Type().IsRegular()
 	})
 }
 
@@ -238,7 +238,7 @@ func (r *retainer) drop(dir string, k *kept, may func(fs.FileInfo) bool) (int64,
 			}
 		}
 		name := filepath.Join(dir, k.head[0])
-		info, err := os.Lstat(name)
+		info, err := r.opts.disk().lstat(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			k.head = k.head[1:]
 			continue
@@ -247,7 +247,7 @@ func (r *retainer) drop(dir string, k *kept, may func(fs.FileInfo) bool) (int64,
 			return 0, false
 		}
 		if err == nil {
-			err = os.Remove(name)
+			err = r.opts.disk().remove(name)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			r.log.Warn("a loaded segment can't be deleted, it is tried again", zap.String("file", name), zap.Error(err))

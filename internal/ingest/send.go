@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/tailrace/tailrace/internal/segment"
 )
 
 // worker loads the segments of one source: a builder reads, run sends, records and moves away. Sources do not wait
@@ -26,25 +28,29 @@ type worker struct {
 	journal *journal
 	drain   chan struct{} // closed: finish what is there
 	quit    chan struct{} // closed: end at once
+	asked   chan func()   // what is to be done between two batches
 	once    sync.Once
 	retain  *retainer
-	failing string    // what fails, as it was told last; empty when all is well
-	cause   string    // of the last failed attempt, as Classify calls it
-	apart   bool      // a batch is being taken apart: that a part of it was stored does not end the failure
-	moveAt  time.Time // not before, after an error
+	held    *atomic.Int64 // see Engine
+	failing string        // what fails, as it was told last; empty when all is well
+	cause   string        // of the last failed attempt, as Classify calls it
+	apart   bool          // a batch is being taken apart: that a part of it was stored does not end the failure
+	moveAt  time.Time     // not before, after an error
 }
 
-func newWorker(opts *Options, src Source, j *journal) *worker {
-	w := &worker{opts: opts, src: src, log: opts.Logger.With(zap.String("signal", src.Signal)), cat: newCatalog(opts.Path),
-		journal: j, drain: make(chan struct{}), quit: make(chan struct{})}
+func newWorker(opts *Options, src Source, j *journal, held *atomic.Int64) *worker {
+	w := &worker{opts: opts, src: src, log: opts.Logger.With(zap.String("signal", src.Signal)), cat: newCatalog(opts.disk(), opts.Path),
+		journal: j, held: held, drain: make(chan struct{}), quit: make(chan struct{}), asked: make(chan func())}
 	w.retain = newRetainer(opts, src, w.log, w.quit)
 	var gone []Key
 	for k, off := range j.state.Offsets {
 		// A segment that is gone from a folder that is there will not come back by itself. When the folder is
 		// not there either, it may only not be mounted yet.
-		on := look(opts.Path, k, false)
-		_, err := os.Stat(k.dir(opts.Path))
-		if on.err == nil && on.open == nil && on.complete == nil && err == nil && !holds(j.state.Pending, k) {
+		on := look(opts.disk(), opts.Path, k, false)
+		_, err := opts.disk().lstat(k.dir(opts.Path))
+		// What is in failed/ may be mended and put back.
+		failed, ferr := loadedBefore(opts.disk(), k.dir(opts.Path), segment.DirFailed, k.ID())
+		if on.err == nil && on.info == nil && err == nil && ferr == nil && !failed && !holds(j.state.Pending, k) {
 			gone = append(gone, k)
 			continue
 		}
@@ -92,7 +98,7 @@ func (w *worker) run(ctx context.Context) {
 			return
 		}
 	}
-	b := &builder{base: w.opts.Path, src: w.src, cat: w.cat, limit: w.opts.Limits, out: make(chan *batch), drain: w.drain, quit: w.quit,
+	b := &builder{d: w.opts.disk(), base: w.opts.Path, src: w.src, cat: w.cat, limit: w.opts.Limits, held: w.held, out: make(chan *batch), drain: w.drain, quit: w.quit,
 		onErr: func(k Key, err error) {
 			w.log.Warn("a segment can't be read", zap.String("segment", string(k)), zap.Error(err))
 			w.opts.Observer.Trouble(w.src.Signal, "read")
@@ -116,6 +122,9 @@ func (w *worker) run(ctx context.Context) {
 			if !ok || !w.deliver(ctx, m, cur, nil, false) {
 				return
 			}
+			w.held.Add(-cur.bytes)
+		case do := <-w.asked:
+			do()
 		case <-w.cat.move:
 		case <-tick.C:
 		case <-w.quit:
@@ -141,7 +150,7 @@ func (w *worker) replay(ctx context.Context, m *Manifest) bool {
 
 func (w *worker) load(m *Manifest) (b *batch, changed []badLine, ok bool) {
 	ok = w.retry("reading a batch again", func() (err error) {
-		b, changed, err = load(w.opts.Path, m, w.src)
+		b, changed, err = load(w.opts.disk(), w.opts.Path, m, w.src)
 		return err
 	})
 	for _, c := range changed {
@@ -158,7 +167,7 @@ func (w *worker) deliver(ctx context.Context, m *Manifest, b *batch, changed []b
 	w.hook(PointManifest)
 	bad := withChanged(b.bad, changed)
 	if len(bad) > 0 {
-		if !w.retry("writing to failed/", func() error { return quarantine(w.opts.Path, m, bad) }) {
+		if !w.retry("writing to failed/", func() error { return quarantine(w.opts.disk(), w.opts.Path, m, bad) }) {
 			return false
 		}
 		w.hook(PointQuarantined)
@@ -178,12 +187,12 @@ func (w *worker) deliver(ctx context.Context, m *Manifest, b *batch, changed []b
 		}
 		token := unitToken(m.Token, i, len(units))
 		if reason != "" && !w.refuse(m, &bad, func() (lines, changed []badLine, err error) {
-			return partLines(w.opts.Path, m, w.src, i, reason, token)
+			return partLines(w.opts.disk(), w.opts.Path, m, w.src, i, reason, token)
 		}) {
 			return false
 		}
 		if parts := w.journal.state.refusedParts(i); len(parts) > 0 && !w.refuse(m, &bad, func() (lines, changed []badLine, err error) {
-			return refusedLines(w.opts.Path, m, w.src, i, parts)
+			return refusedLines(w.opts.disk(), w.opts.Path, m, w.src, i, parts)
 		}) {
 			return false
 		}
@@ -279,7 +288,7 @@ func (w *worker) sendUnit(ctx context.Context, m *Manifest, units []Unit, i int,
 
 // reload makes the units of a batch again from the files.
 func (w *worker) reload(m *Manifest, bad *[]badLine) ([]Unit, error) {
-	again, changed, err := load(w.opts.Path, m, w.src)
+	again, changed, err := load(w.opts.disk(), w.opts.Path, m, w.src)
 	if err != nil {
 		return nil, err
 	}
@@ -287,7 +296,7 @@ func (w *worker) reload(m *Manifest, bad *[]badLine) ([]Unit, error) {
 		w.log.Error("a segment was changed while its batch was not answered", zap.String("segment", string(m.Cuts[changed[0].cut].File)),
 			zap.String("reason", changed[0].reason))
 		*bad = withChanged(*bad, changed)
-		if err := quarantine(w.opts.Path, m, *bad); err != nil {
+		if err := quarantine(w.opts.disk(), w.opts.Path, m, *bad); err != nil {
 			return nil, err
 		}
 	}
@@ -302,7 +311,7 @@ func (w *worker) refuse(m *Manifest, bad *[]badLine, which func() (lines, change
 			return err
 		}
 		all := append(withChanged(*bad, changed), lines...)
-		if err := quarantine(w.opts.Path, m, all); err != nil {
+		if err := quarantine(w.opts.disk(), w.opts.Path, m, all); err != nil {
 			return err
 		}
 		*bad = all

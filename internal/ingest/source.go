@@ -31,9 +31,9 @@ type Source struct {
 // units with the same records in the same order, in every process and version, because a batch that
 // is repeated under its token must be what it was. It is used by one goroutine at a time.
 type Batch interface {
-	// Add decodes a line and appends its records. An error means that the line can't be read; nothing
+	// Add decodes a line of a segment and appends its records. An error means that the line can't be read; nothing
 	// of it was added then. The line is not kept.
-	Add(line []byte) (Added, error)
+	Add(of Key, line []byte) (Added, error)
 	// Plan says how Units will cut the batch, in a form that is kept with it; nil means that it is sent as one.
 	Plan() json.RawMessage
 	// Units cuts the batch into what is sent one after the other, each under a token of its own, as the plan says
@@ -42,7 +42,7 @@ type Batch interface {
 	Units(plan json.RawMessage) ([]Unit, error)
 	// Part returns, as a line without newline, what of the given line (one that was added) went into
 	// the i-th unit: the line itself when it is all of it, nil when it is nothing. Called after Units.
-	Part(line []byte, i int) ([]byte, error)
+	Part(of Key, line []byte, i int) ([]byte, error)
 }
 
 // Added says what became of a line.

@@ -24,6 +24,7 @@ const coalesce = 5 * time.Millisecond
 // watcher tells the catalogs what is in the folder: by the file system's notifications at once, and by a look
 // at everything now and then. processed/ and failed/ are neither watched nor listed.
 type watcher struct {
+	d        disk
 	base     string
 	poll     time.Duration
 	catalogs map[segment.Type]*catalog
@@ -33,16 +34,17 @@ type watcher struct {
 
 	notes   *fsnotify.Watcher // nil where there are no notifications
 	watched map[string]bool
-	blind   bool // a folder could not be watched, and that was told
+	blind   bool               // a folder could not be watched, and that was told
+	asked   chan chan struct{} // for a look at everything; what comes is closed after it
 	quit    chan struct{}
 	done    sync.WaitGroup
 	once    sync.Once
 }
 
-func newWatcher(base string, poll time.Duration, catalogs map[segment.Type]*catalog, signals map[segment.Type]string,
+func newWatcher(d disk, base string, poll time.Duration, catalogs map[segment.Type]*catalog, signals map[segment.Type]string,
 	log *zap.Logger, obs Observer) *watcher {
-	return &watcher{base: base, poll: poll, catalogs: catalogs, signals: signals, log: log, obs: obs,
-		watched: map[string]bool{}, quit: make(chan struct{})}
+	return &watcher{d: d, base: base, poll: poll, catalogs: catalogs, signals: signals, log: log, obs: obs,
+		watched: map[string]bool{}, asked: make(chan chan struct{}), quit: make(chan struct{})}
 }
 
 func (w *watcher) start() {
@@ -99,6 +101,9 @@ func (w *watcher) run() {
 			w.scan()
 		case <-tick.C:
 			w.scan()
+		case looked := <-w.asked:
+			w.scan()
+			close(looked)
 		}
 	}
 }
@@ -123,8 +128,8 @@ func (w *watcher) event(ev fsnotify.Event, changed map[Key]struct{}) {
 	case 2:
 		w.scanProject(t, parts[1], nil)
 	case 3:
-		if id, _, ok := segment.ID(parts[2]); ok {
-			changed[keyOf(t, parts[1], id)] = struct{}{}
+		if n, ok := segment.Parse(parts[2]); ok {
+			changed[keyOf(t, parts[1], n.ID)] = struct{}{}
 		}
 	}
 }
@@ -162,11 +167,11 @@ func (w *watcher) scanProject(t segment.Type, project string, seen map[Key]struc
 		return
 	}
 	for _, e := range w.list(filepath.Join(w.base, string(t), project)) {
-		id, _, ok := segment.ID(e.Name())
+		n, ok := segment.Parse(e.Name())
 		if !ok || e.IsDir() {
 			continue
 		}
-		k := keyOf(t, project, id)
+		k := keyOf(t, project, n.ID)
 		if seen != nil {
 			if _, twice := seen[k]; twice {
 				continue
@@ -179,11 +184,11 @@ func (w *watcher) scanProject(t segment.Type, project string, seen map[Key]struc
 
 // list watches a folder and then lists it, in name order.
 func (w *watcher) list(dir string) []os.DirEntry {
-	if info, err := os.Lstat(dir); err != nil || !info.IsDir() {
+	if info, err := w.d.lstat(dir); err != nil || !info.IsDir() {
 		return nil // not there yet, or a link that would lead elsewhere
 	}
 	_ = w.add(dir)
-	entries, err := os.ReadDir(dir)
+	entries, err := w.d.readDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		w.log.Warn("a folder can't be read", zap.String("folder", dir), zap.Error(err))
 		w.trouble(dir, "folder")

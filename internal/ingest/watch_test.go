@@ -25,8 +25,8 @@ func (quietObserver) Trouble(string, string) {}
 func TestWithoutNotificationsThePollFindsEverything(t *testing.T) {
 	dir := t.TempDir()
 	core, logs := observer.New(zapcore.WarnLevel)
-	c := newCatalog(dir)
-	w := newWatcher(dir, 5*time.Millisecond, map[segment.Type]*catalog{segment.Spans: c},
+	c := newCatalog(disk{}, dir)
+	w := newWatcher(disk{}, dir, 5*time.Millisecond, map[segment.Type]*catalog{segment.Spans: c},
 		map[segment.Type]string{segment.Spans: "traces"}, zap.New(core), quietObserver{})
 	w.goBlind(dir, os.ErrPermission)
 	w.goBlind(dir, os.ErrPermission)

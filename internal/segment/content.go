@@ -46,6 +46,32 @@ func NewContent(file io.ReaderAt, size int64, compressed bool) (*Content, error)
 // Size is how many bytes can be read.
 func (c *Content) Size() int64 { return c.size }
 
+// Whole is where the last whole frame ends in the file; what stands behind it is being written, torn, or damaged. Of an
+// uncompressed file it is the file's size.
+func (c *Content) Whole() int64 {
+	if !c.zstd {
+		return c.size
+	}
+	return c.behind
+}
+
+// Damage is why there is nothing behind Size although the file goes on, and not just with a frame that has not ended; nil when
+// nothing is known of damage.
+func (c *Content) Damage() error { return c.broken }
+
+// Place returns where a reader that wants to go on at an offset of the content may begin: an offset in the file, and the offset of
+// the content there, which is not above the given one. A Content of the file from there on need not pass over what is before.
+func (c *Content) Place(off int64) (at, content int64) {
+	switch {
+	case !c.zstd:
+		return off, off
+	case off >= c.size:
+		return c.behind, c.size
+	}
+	i := sort.Search(len(c.index), func(i int) bool { return c.index[i].content > off })
+	return c.index[i-1].at, c.index[i-1].content
+}
+
 // Refresh takes in what was appended to the file, which is size bytes long now.
 func (c *Content) Refresh(size int64) error {
 	if !c.zstd {

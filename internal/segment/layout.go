@@ -122,19 +122,6 @@ func Folders(t Type) []string {
 	return nil
 }
 
-// ID returns the segment id of the name of an uncompressed file in any state, and whether the name is such a segment's at
-// all. See Parse.
-func ID(name string) (id string, open, ok bool) {
-	name = filepath.Base(name)
-	if s, found := strings.CutSuffix(name, SuffixOpen); found {
-		return s, true, s != ""
-	}
-	if s, found := strings.CutSuffix(name, SuffixPending); found {
-		return s, false, s != ""
-	}
-	return "", false, false
-}
-
 // Dir returns the folder of a project's segments of one type.
 func Dir(base string, t Type, project string) string {
 	return filepath.Join(base, string(t), ProjectFolder(project))

@@ -61,13 +61,12 @@ func TestIDSortsByTimeAndSurvivesStates(t *testing.T) {
 	assert.Less(t, id, NewID(at.Add(time.Millisecond)))
 
 	for name, open := range map[string]bool{id + SuffixOpen: true, id + SuffixPending: false} {
-		got, isOpen, ok := ID(filepath.Join("some", "dir", name))
+		got, ok := Parse(filepath.Join("some", "dir", name))
 		require.True(t, ok)
-		assert.Equal(t, id, got)
-		assert.Equal(t, open, isOpen)
+		assert.Equal(t, Name{ID: id, Open: open}, got)
 	}
 	for _, name := range []string{"", ".jsonl", ".jsonl.open", "notes.txt", "a.jsonl.tmp"} {
-		_, _, ok := ID(name)
+		_, ok := Parse(name)
 		assert.False(t, ok, name)
 	}
 }

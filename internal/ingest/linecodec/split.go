@@ -1,7 +1,7 @@
 // Copyright The Tailrace Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package otlpjson
+package linecodec
 
 import (
 	"fmt"
@@ -60,8 +60,8 @@ func (b *batch[D]) Slice(u ingest.Unit, table string, from, to int) (ingest.Unit
 }
 
 // LineSlice implements ingest.Splitter.
-func (b *batch[D]) LineSlice(line []byte, unit int, table string, from, to int) (part []byte, records int, err error) {
-	d, _, _, err := b.decode(line)
+func (b *batch[D]) LineSlice(of ingest.Key, line []byte, unit int, table string, from, to int) (part []byte, records int, err error) {
+	d, _, _, err := b.decode(of, line)
 	if err != nil {
 		return nil, 0, err
 	}

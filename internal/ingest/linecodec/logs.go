@@ -1,20 +1,19 @@
 // Copyright The Tailrace Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package otlpjson
+package linecodec
 
 import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/tailrace/tailrace/internal/ingest"
-	decoder "github.com/tailrace/tailrace/internal/otlpjson"
 )
 
 // NewLogs returns an empty batch of log records; its units are *Unit[plog.Logs].
 func NewLogs() ingest.Batch {
 	return newBatch(&codec[plog.Logs]{
-		decode:    decoder.DecodeLogs,
+		decode:    decodeLogs,
 		marshal:   (&plog.JSONMarshaler{}).MarshalLogs,
 		empty:     plog.NewLogs,
 		records:   plog.Logs.LogRecordCount,

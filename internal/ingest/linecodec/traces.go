@@ -1,19 +1,18 @@
 // Copyright The Tailrace Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package otlpjson
+package linecodec
 
 import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/tailrace/tailrace/internal/ingest"
-	decoder "github.com/tailrace/tailrace/internal/otlpjson"
 )
 
 // NewTraces returns an empty batch of spans; its units are *Unit[ptrace.Traces].
 func NewTraces() ingest.Batch {
 	return newBatch(&codec[ptrace.Traces]{
-		decode:    decoder.DecodeTraces,
+		decode:    decodeTraces,
 		marshal:   (&ptrace.JSONMarshaler{}).MarshalTraces,
 		empty:     ptrace.NewTraces,
 		records:   ptrace.Traces.SpanCount,

@@ -1,10 +1,11 @@
 // Copyright The Tailrace Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package otlpjson turns lines of OTLP/JSON (TracesData, LogsData, MetricsData) into batches for
-// internal/ingest.
+// Package linecodec turns lines into batches for internal/ingest: OTLP/JSON (TracesData, LogsData, MetricsData), flat lines with
+// ClickHouse's columns, and the envelope of the replaced system. Each line says which of them it is, so a file may hold all.
 //
-// What a batch holds follows from its lines alone. Package internal/otlpjson decodes them, and refuses what is not
+// What a batch holds follows from its lines, and the names of the folders and files that they are in, alone. Packages
+// internal/otlpjson, internal/flatjson and internal/envelope decode them, and refuse what is not
 // one JSON document. Three things are added that the store behind it needs:
 //
 //   - A line without anything of this signal is refused: the decoder takes another signal's line for an empty one.
@@ -12,7 +13,7 @@
 //     without a type, and times after the year 2262.
 //   - A batch that touches more than maxDays days is cut into units of that many: one insert may touch 100
 //     partitions, tables are partitioned by day, and in the server's time zone a day of UTC is a part of two.
-package otlpjson
+package linecodec
 
 import (
 	"encoding/json"
@@ -40,7 +41,7 @@ const (
 
 // codec is what differs between the signals. D is pdata's type of the signal.
 type codec[D any] struct {
-	decode    func(line []byte, into D) error
+	decode    func(of ingest.Key, line []byte, into D) error
 	marshal   func(D) ([]byte, error)
 	empty     func() D
 	records   func(D) int
@@ -79,7 +80,7 @@ func newBatch[D any](c *codec[D]) ingest.Batch {
 }
 
 // decode decodes a line and separates what the store refuses.
-func (b *batch[D]) decode(line []byte) (d D, rejected []D, reasons []string, err error) {
+func (b *batch[D]) decode(of ingest.Key, line []byte) (d D, rejected []D, reasons []string, err error) {
 	// The decoder works on bytes from anywhere; a panic in it must cost a line and not the process.
 	defer func() {
 		if p := recover(); p != nil {
@@ -87,7 +88,7 @@ func (b *batch[D]) decode(line []byte) (d D, rejected []D, reasons []string, err
 		}
 	}()
 	d = b.codec.empty()
-	if err = b.codec.decode(line, d); err != nil {
+	if err = b.codec.decode(of, line, d); err != nil {
 		return d, nil, nil, err
 	}
 	rejected, reasons = b.codec.poison(d)
@@ -95,8 +96,8 @@ func (b *batch[D]) decode(line []byte) (d D, rejected []D, reasons []string, err
 }
 
 // Add implements ingest.Batch.
-func (b *batch[D]) Add(line []byte) (ingest.Added, error) {
-	d, rejected, reasons, err := b.decode(line)
+func (b *batch[D]) Add(of ingest.Key, line []byte) (ingest.Added, error) {
+	d, rejected, reasons, err := b.decode(of, line)
 	if err != nil {
 		return ingest.Added{}, err
 	}
@@ -168,8 +169,8 @@ func (b *batch[D]) Units(plan json.RawMessage) ([]ingest.Unit, error) {
 }
 
 // Part implements ingest.Batch.
-func (b *batch[D]) Part(line []byte, i int) ([]byte, error) {
-	d, rejected, _, err := b.decode(line)
+func (b *batch[D]) Part(of ingest.Key, line []byte, i int) ([]byte, error) {
+	d, rejected, _, err := b.decode(of, line)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,7 @@
 // Copyright The Tailrace Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package otlpjson
+package linecodec
 
 import (
 	"bytes"
@@ -20,6 +20,9 @@ import (
 
 	"github.com/tailrace/tailrace/internal/ingest"
 )
+
+// testKey is of a segment whose name says nothing.
+const testKey ingest.Key = "spans/p/1"
 
 const badTime = uint64(1<<63 + 5)
 
@@ -61,7 +64,7 @@ func TestLinesThatAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := NewTraces()
-			_, err := b.Add([]byte(line))
+			_, err := b.Add(testKey, []byte(line))
 			require.Error(t, err)
 			units, err := b.Units(nil)
 			require.NoError(t, err)
@@ -73,7 +76,7 @@ func TestLinesThatAreRefused(t *testing.T) {
 func TestBracesAndQuotesInStringsAreNoStructure(t *testing.T) {
 	for _, text := range []string{`{`, `}`, `\"}`, `\\`, `a\\\"]`, ``} {
 		line := `{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"` + text + `"}]}]}]}`
-		added, err := NewTraces().Add([]byte(line))
+		added, err := NewTraces().Add(testKey, []byte(line))
 		require.NoError(t, err, text)
 		assert.Equal(t, 1, added.Records)
 	}
@@ -82,14 +85,14 @@ func TestBracesAndQuotesInStringsAreNoStructure(t *testing.T) {
 func TestPoisonIsCutOut(t *testing.T) {
 	b := NewTraces()
 	line := spanLine(t, day(0), badTime, day(1))
-	added, err := b.Add(line)
+	added, err := b.Add(testKey, line)
 	require.NoError(t, err)
 	assert.Equal(t, 2, added.Records)
 	require.Len(t, added.Rejected, 1)
 	assert.JSONEq(t, string(bytes.ReplaceAll(spanLine(t, badTime), []byte(`"s0"`), []byte(`"s1"`))), string(added.Rejected[0].Line))
 	_, err = b.Units(b.Plan())
 	require.NoError(t, err)
-	part, err := b.Part(line, 0)
+	part, err := b.Part(testKey, line, 0)
 	require.NoError(t, err)
 	assert.JSONEq(t, string(bytes.ReplaceAll(spanLine(t, day(0), day(1)), []byte(`"s1"`), []byte(`"s2"`))), string(part))
 
@@ -102,7 +105,7 @@ func TestPoisonIsCutOut(t *testing.T) {
 	fine.SetObservedTimestamp(pcommon.Timestamp(badTime)) // not stored, so no harm
 	text, err := (&plog.JSONMarshaler{}).MarshalLogs(d)
 	require.NoError(t, err)
-	added, err = NewLogs().Add(text)
+	added, err = NewLogs().Add(testKey, text)
 	require.NoError(t, err)
 	assert.Equal(t, 1, added.Records)
 	assert.Len(t, added.Rejected, 2)
@@ -125,7 +128,7 @@ func TestPoisonousMetrics(t *testing.T) {
 	text, err := (&pmetric.JSONMarshaler{}).MarshalMetrics(d)
 	require.NoError(t, err)
 	b := NewMetrics()
-	added, err := b.Add(text)
+	added, err := b.Add(testKey, text)
 	require.NoError(t, err)
 	assert.Equal(t, 3, added.Records)
 	assert.Len(t, added.Rejected, 4)
@@ -137,7 +140,7 @@ func TestPoisonousMetrics(t *testing.T) {
 		assert.NotEqual(t, pmetric.MetricTypeEmpty, m.Type())
 	})
 	for _, r := range added.Rejected { // put back without being mended it is rejected again, and nothing else happens
-		again, err := NewMetrics().Add(r.Line)
+		again, err := NewMetrics().Add(testKey, r.Line)
 		require.NoError(t, err)
 		assert.Zero(t, again.Records)
 		assert.Len(t, again.Rejected, 1)
@@ -152,7 +155,7 @@ func TestUnitsFollowThePlanNotTheLines(t *testing.T) {
 	build := func(lines ...[]byte) ingest.Batch {
 		b := NewTraces()
 		for _, l := range lines {
-			_, err := b.Add(l)
+			_, err := b.Add(testKey, l)
 			require.NoError(t, err)
 		}
 		return b
@@ -169,10 +172,10 @@ func TestUnitsFollowThePlanNotTheLines(t *testing.T) {
 	again, err := build(rest).Units(plan)
 	require.NoError(t, err)
 	assert.Equal(t, []int{18, 48, 4}, []int{again[0].Records(), again[1].Records(), again[2].Records()})
-	part, err := b.Part(first, 1)
+	part, err := b.Part(testKey, first, 1)
 	require.NoError(t, err)
 	assert.Nil(t, part)
-	part, err = b.Part(first, 0)
+	part, err = b.Part(testKey, first, 0)
 	require.NoError(t, err)
 	assert.Equal(t, string(first), string(part))
 
@@ -190,8 +193,8 @@ func FuzzAdd(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line []byte) {
 		for _, newBatch := range []func() ingest.Batch{NewTraces, NewLogs, NewMetrics} {
 			b, again := newBatch(), newBatch()
-			added, err := b.Add(line)
-			same, err2 := again.Add(line)
+			added, err := b.Add(testKey, line)
+			same, err2 := again.Add(testKey, line)
 			require.Equal(t, err == nil, err2 == nil)
 			require.Equal(t, added, same)
 			units, uerr := b.Units(b.Plan())
@@ -236,7 +239,7 @@ func BenchmarkDecodeAndBatch(b *testing.B) {
 	for b.Loop() {
 		batch := NewTraces()
 		for range 100 {
-			if _, err := batch.Add(line); err != nil {
+			if _, err := batch.Add(testKey, line); err != nil {
 				b.Fatal(err)
 			}
 		}

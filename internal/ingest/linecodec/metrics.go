@@ -1,20 +1,19 @@
 // Copyright The Tailrace Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package otlpjson
+package linecodec
 
 import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
 	"github.com/tailrace/tailrace/internal/ingest"
-	decoder "github.com/tailrace/tailrace/internal/otlpjson"
 )
 
 // NewMetrics returns an empty batch of data points; its units are *Unit[pmetric.Metrics].
 func NewMetrics() ingest.Batch {
 	return newBatch(&codec[pmetric.Metrics]{
-		decode:    decoder.DecodeMetrics,
+		decode:    decodeMetrics,
 		marshal:   (&pmetric.JSONMarshaler{}).MarshalMetrics,
 		empty:     pmetric.NewMetrics,
 		records:   pmetric.Metrics.DataPointCount,
