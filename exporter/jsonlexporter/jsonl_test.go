@@ -126,6 +126,9 @@ func bodiesIn(t testing.TB, dir string, typ segment.Type, project string) (bodie
 	slices.Sort(names)
 	for _, name := range names {
 		data, err := os.ReadFile(name)
+		if errors.Is(err, os.ErrNotExist) { // published, or removed because it was empty, since the look
+			return bodiesIn(t, dir, typ, project)
+		}
 		require.NoError(t, err)
 		for line := range bytes.Lines(data) {
 			ld, err := (&plog.JSONUnmarshaler{}).UnmarshalLogs(line)

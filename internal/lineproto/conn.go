@@ -257,13 +257,15 @@ func (c *conn) write() {
 			out = append(out, alive...)
 		case <-c.pokes:
 		}
+		// Looked at before the errors are taken, so that no error comes behind an acknowledgement that covers its line.
+		acked := c.acked()
 		c.mu.Lock()
 		for _, e := range c.replies {
 			out = append(out, marshalLine(e)...)
 		}
 		c.replies = c.replies[:0]
 		c.mu.Unlock()
-		if acked := c.acked(); acked > sent {
+		if acked > sent {
 			sent = acked
 			out = append(out, ackLine(acked)...)
 		}

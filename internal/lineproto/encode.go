@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/tailrace/tailrace/internal/jsontext"
 )
 
 // appendLine appends a line message with its line end. text need not be valid UTF-8.
@@ -27,7 +29,7 @@ func appendLine(to []byte, seq uint64, ns int64, stream Stream, text []byte, par
 	}
 	if utf8.Valid(text) {
 		to = append(to, `"text":`...)
-		to = appendString(to, text)
+		to, _ = jsontext.AppendString(to, text)
 	} else {
 		to = append(to, `"base64":"`...)
 		to = base64.StdEncoding.AppendEncode(to, text)
@@ -76,35 +78,6 @@ func readSeq(line []byte) (uint64, bool) {
 		seq = seq*10 + uint64(c-'0')
 	}
 	return 0, false
-}
-
-const hexDigits = "0123456789abcdef"
-
-// appendString appends valid UTF-8 as a JSON string.
-func appendString(to, text []byte) []byte {
-	to = append(to, '"')
-	from := 0
-	for i, c := range text {
-		if c >= ' ' && c != '"' && c != '\\' {
-			continue
-		}
-		to = append(to, text[from:i]...)
-		from = i + 1
-		switch c {
-		case '"', '\\':
-			to = append(to, '\\', c)
-		case '\t':
-			to = append(to, '\\', 't')
-		case '\r':
-			to = append(to, '\\', 'r')
-		case '\n':
-			to = append(to, '\\', 'n')
-		default:
-			to = append(to, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-		}
-	}
-	to = append(to, text[from:]...)
-	return append(to, '"')
 }
 
 // marshalLine returns a message with its line end.

@@ -271,7 +271,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.JsonlSpansUnfinished, err = builder.meter.Int64Counter(
 		"otelcol_jsonl_spans_unfinished",
-		metric.WithDescription("Spans without an end time; they are not written. [Alpha]"),
+		metric.WithDescription("Spans that have not ended (no end time, a pending span, an event about a partial span); they are not written. [Alpha]"),
 		metric.WithUnit("{span}"),
 	)
 	errs = errors.Join(errs, err)

@@ -269,7 +269,7 @@ func AssertEqualJsonlSegmentsRecovered(t *testing.T, tt *componenttest.Telemetry
 func AssertEqualJsonlSpansUnfinished(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_jsonl_spans_unfinished",
-		Description: "Spans without an end time; they are not written. [Alpha]",
+		Description: "Spans that have not ended (no end time, a pending span, an event about a partial span); they are not written. [Alpha]",
 		Unit:        "{span}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

@@ -6,12 +6,12 @@ package otlpjson
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"math"
 	"strconv"
-	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/xpdata/entity"
+
+	"github.com/tailrace/tailrace/internal/jsontext"
 )
 
 // AttrRepaired marks a record (or a resource, a scope) in which bytes had to be replaced.
@@ -23,8 +23,6 @@ const maxDepth = 64
 
 // tooDeep stands where a value nested deeper than maxDepth was.
 const tooDeep = "(nested too deep)"
-
-const hexDigits = "0123456789abcdef"
 
 // buffer appends OTLP/JSON to buf, byte for byte as pdata's own marshalers do for valid input.
 type buffer struct {
@@ -53,63 +51,12 @@ func (b *buffer) elem() {
 
 // str appends a JSON string. Bytes that are no UTF-8 become U+FFFD each.
 func (b *buffer) str(s string) {
-	buf := b.buf // a local slice header is faster in this loop
-	buf = append(buf, '"')
-	start, i := 0, 0
-	for i < len(s) {
-		c := s[i]
-		if c >= 0x20 && c < utf8.RuneSelf && c != '"' && c != '\\' {
-			i++
-			continue
-		}
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && size == 1 {
-				buf = append(append(buf, s[start:i]...), "\ufffd"...)
-				b.damaged = true
-				start = i + 1
-			}
-			i += size
-			continue
-		}
-		buf = append(buf, s[start:i]...)
-		switch c {
-		case '\\', '"':
-			buf = append(buf, '\\', c)
-		case '\n':
-			buf = append(buf, '\\', 'n')
-		case '\r':
-			buf = append(buf, '\\', 'r')
-		case '\t':
-			buf = append(buf, '\\', 't')
-		default:
-			buf = append(buf, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xF])
-		}
-		i++
-		start = i
-	}
-	buf = append(buf, s[start:]...)
-	buf = append(buf, '"')
-	b.buf = buf
+	var whole bool
+	b.buf, whole = jsontext.AppendString(b.buf, s)
+	b.damaged = b.damaged || !whole
 }
 
-// float appends a number, or one of the strings that OTLP/JSON (protobuf JSON) has for what JSON lacks.
-func (b *buffer) float(f float64) {
-	switch {
-	case math.IsNaN(f):
-		b.raw(`"NaN"`)
-	case math.IsInf(f, 1):
-		b.raw(`"Infinity"`)
-	case math.IsInf(f, -1):
-		b.raw(`"-Infinity"`)
-	default:
-		format := byte('f')
-		if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
-			format = 'e'
-		}
-		b.buf = strconv.AppendFloat(b.buf, f, format, -1, 64)
-	}
-}
+func (b *buffer) float(f float64) { b.buf = jsontext.AppendFloat(b.buf, f) }
 
 // int64 and uint64 are strings in protobuf JSON.
 func (b *buffer) int64(v int64) {

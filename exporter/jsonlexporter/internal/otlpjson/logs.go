@@ -8,9 +8,10 @@ import (
 
 	"github.com/tailrace/tailrace/internal/route"
 	"github.com/tailrace/tailrace/internal/segment"
+	"github.com/tailrace/tailrace/internal/unfinished"
 )
 
-// Logs encodes ld. Evaluation scores go to segments of their own.
+// Logs encodes ld. Evaluation scores go to segments of their own; events about unfinished spans are left out and counted.
 func (e *Encoder) Logs(ld plog.Logs) ([]segment.Part, Stats) {
 	e.begin()
 	scopeID := 0
@@ -22,6 +23,10 @@ func (e *Encoder) Logs(ld plog.Logs) ([]segment.Part, Stats) {
 			scopeID++
 			for i := range sl.LogRecords().Len() {
 				rec := sl.LogRecords().At(i)
+				if unfinished.Log(rec) {
+					e.stats.Unfinished++
+					continue
+				}
 				target, t := &logs, segment.Logs
 				if route.IsScore(rec) {
 					target, t = &scores, segment.Scores

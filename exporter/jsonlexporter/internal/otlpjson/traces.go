@@ -8,9 +8,10 @@ import (
 
 	"github.com/tailrace/tailrace/internal/route"
 	"github.com/tailrace/tailrace/internal/segment"
+	"github.com/tailrace/tailrace/internal/unfinished"
 )
 
-// Traces encodes td. Spans without an end time are left out and counted.
+// Traces encodes td. Unfinished spans are left out and counted.
 func (e *Encoder) Traces(td ptrace.Traces) ([]segment.Part, Stats) {
 	e.begin()
 	scopeID := 0
@@ -22,7 +23,7 @@ func (e *Encoder) Traces(td ptrace.Traces) ([]segment.Part, Stats) {
 			scopeID++
 			for i := range ss.Spans().Len() {
 				span := ss.Spans().At(i)
-				if span.EndTimestamp() == 0 {
+				if unfinished.Span(span) {
 					e.stats.Unfinished++
 					continue
 				}
