@@ -23,6 +23,7 @@ type BuildConfig struct {
 	Command    []string                       `mapstructure:"command"`
 	Dir        string                         `mapstructure:"dir"`
 	Env        map[string]configopaque.String `mapstructure:"env"`
+	InheritEnv []string                       `mapstructure:"inherit_env"`
 	EnvFile    string                         `mapstructure:"env_file"`
 	User       string                         `mapstructure:"user"`
 	Group      string                         `mapstructure:"group"`
@@ -44,7 +45,7 @@ type BuildConfig struct {
 // process is what a build has in common with a server.
 func (b *BuildConfig) process() *ServerConfig {
 	return &ServerConfig{
-		ID: b.ID, Project: b.Project, Deployment: b.Deployment, Command: b.Command, Dir: b.Dir, Env: b.Env, EnvFile: b.EnvFile,
+		ID: b.ID, Project: b.Project, Deployment: b.Deployment, Command: b.Command, Dir: b.Dir, Env: b.Env, InheritEnv: b.InheritEnv, EnvFile: b.EnvFile,
 		User: b.User, Group: b.Group, Umask: b.Umask, Limits: b.Limits, Labels: b.Labels, envFileSum: b.envFileSum,
 	}
 }

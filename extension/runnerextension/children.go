@@ -21,6 +21,9 @@ func children(cfg *Config, environ []string, tokens *tokens) []supervise.Server 
 		s := &cfg.Servers[i]
 		own := s.env()
 		rights, _ := s.rights() // validated
+		if rights.Memory != 0 {
+			rights.Cgroup = cfg.Guardian.Cgroup
+		}
 		service := cmp.Or(own["OTEL_SERVICE_NAME"], s.Deployment, s.ID)
 		token := tokens.issue(identity.Identity{Project: s.Project, Deployment: s.Deployment, Server: s.ID})
 		servers = append(servers, supervise.Server{
@@ -31,7 +34,7 @@ func children(cfg *Config, environ []string, tokens *tokens) []supervise.Server 
 			Name:    fmt.Sprintf("servers[%d] (%s)", i, s.ID),
 			Command: s.Command,
 			Dir:     s.Dir,
-			Env:     supervise.Environ(environ, cfg.InheritEnv, injectedServer(cfg, s, service, token), own),
+			Env:     supervise.Environ(environ, s.inherited(cfg), injectedServer(cfg, s, service, token), own),
 			EnvFile: s.EnvFile, EnvFixed: slices.Collect(maps.Keys(own)), EnvFileSum: s.envFileSum,
 			Rights: rights, AssignPort: s.AssignPort,
 			DependsOn:  s.dependencies(),
@@ -52,6 +55,9 @@ func builds(cfg *Config, environ []string, tokens *tokens) []supervise.Build {
 		s := b.process()
 		own := s.env()
 		rights, _ := s.rights() // validated
+		if rights.Memory != 0 {
+			rights.Cgroup = cfg.Guardian.Cgroup
+		}
 		service := cmp.Or(own["OTEL_SERVICE_NAME"], b.Deployment, b.ID)
 		token := tokens.issue(identity.Identity{Project: b.Project, Deployment: b.Deployment, Build: b.ID})
 		env := injected(cfg, s, service, token, identity.AttrBuild, b.ID)
@@ -63,12 +69,20 @@ func builds(cfg *Config, environ []string, tokens *tokens) []supervise.Build {
 			},
 			Name:    fmt.Sprintf("builds[%d] (%s)", i, b.ID),
 			Command: b.Command, Deploy: b.Deploy, Deploys: b.Deploys, Dir: b.Dir,
-			Env:     supervise.Environ(environ, cfg.InheritEnv, env, own),
+			Env:     supervise.Environ(environ, s.inherited(cfg), env, own),
 			EnvFile: b.EnvFile, EnvFixed: slices.Collect(maps.Keys(own)), EnvFileSum: b.envFileSum,
 			Rights: rights, Timeout: b.timeout(), OnStart: b.onStart(),
 		})
 	}
 	return all
+}
+
+// inherited names the variables of the collector that the process sees.
+func (s *ServerConfig) inherited(cfg *Config) []string {
+	if s.InheritEnv != nil {
+		return s.InheritEnv
+	}
+	return cfg.InheritEnv
 }
 
 // env is what the configuration sets, in the clear.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +30,8 @@ type Config struct {
 	OTLPEndpoint string `mapstructure:"otlp_endpoint"`
 	// InheritEnv names the variables of the collector that children see; a trailing * is a wildcard.
 	InheritEnv []string `mapstructure:"inherit_env"`
+	// HideCollector closes the collector's environment and memory, below /proc, to processes of the same user.
+	HideCollector bool `mapstructure:"hide_collector"`
 	// StopSignal asks a process group to end; GracePeriod later it is killed.
 	StopSignal  string        `mapstructure:"stop_signal"`
 	GracePeriod time.Duration `mapstructure:"grace_period"`
@@ -59,6 +62,16 @@ type Config struct {
 type ControlConfig struct {
 	// Socket is the path of a Unix socket; empty: there is no control API.
 	Socket string `mapstructure:"socket"`
+}
+
+func validateInherited(key string, names []string) []error {
+	var errs []error
+	for i, name := range names {
+		if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(strings.TrimSuffix(name, "*"), "*") {
+			errs = append(errs, fmt.Errorf("%s[%d]: must be the name of a variable, or the beginning of one and a *, not %q", key, i, name))
+		}
+	}
+	return errs
 }
 
 // Values of OnOverflow.
@@ -92,6 +105,8 @@ type ServerConfig struct {
 	Dir     string   `mapstructure:"dir"`
 	// Env may hold secrets, so its values are never printed.
 	Env map[string]configopaque.String `mapstructure:"env"`
+	// InheritEnv replaces that of the runner; nil does not, an empty list inherits nothing.
+	InheritEnv []string `mapstructure:"inherit_env"`
 	// EnvFile is read at each start; Env wins over it.
 	EnvFile string `mapstructure:"env_file"`
 	// AssignPort hands one of Ports over as PORT.
@@ -122,11 +137,7 @@ func (c *Config) Validate() error {
 	if u, err := url.Parse(c.OTLPEndpoint); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		errs = append(errs, fmt.Errorf("otlp_endpoint: must be a URL such as http://localhost:4318, not %q", c.OTLPEndpoint))
 	}
-	for i, name := range c.InheritEnv {
-		if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(strings.TrimSuffix(name, "*"), "*") {
-			errs = append(errs, fmt.Errorf("inherit_env[%d]: must be the name of a variable, or the beginning of one and a *, not %q", i, name))
-		}
-	}
+	errs = append(errs, validateInherited("inherit_env", c.InheritEnv)...)
 	if supervise.SignalNumber(c.StopSignal) == 0 {
 		errs = append(errs, fmt.Errorf("stop_signal: must be the name of a signal such as SIGTERM or SIGINT, not %q", c.StopSignal))
 	}
@@ -166,6 +177,9 @@ func (c *Config) Validate() error {
 	if err := runnercontrol.ValidateSocket(c.Control.Socket); c.Control.Socket != "" && err != nil {
 		errs = append(errs, fmt.Errorf("control::socket: %w", err))
 	}
+	if c.Guardian.Cgroup != "" && !filepath.IsAbs(c.Guardian.Cgroup) {
+		errs = append(errs, fmt.Errorf("guardian::cgroup: must be the folder of a control group, such as /sys/fs/cgroup/tailrace, not %q", c.Guardian.Cgroup))
+	}
 	errs = append(errs, c.Ports.validate()...)
 	errs = append(errs, c.RestartLimit.validate()...)
 	errs = append(errs, validateTogether(c.Servers, c.Builds)...)
@@ -200,6 +214,7 @@ func (s *ServerConfig) validate(key string) []error {
 	if slices.ContainsFunc(texts, func(text string) bool { return strings.ContainsRune(text, 0) }) {
 		errs = append(errs, fmt.Errorf("%s: no value may contain a NUL byte", key))
 	}
+	errs = append(errs, validateInherited(key+".inherit_env", s.InheritEnv)...)
 	errs = append(errs, s.validateRights(key)...)
 	errs = append(errs, s.validateStop(key)...)
 	if s.OnOverflow != "" {

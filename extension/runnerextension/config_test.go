@@ -64,17 +64,17 @@ func TestConfigIsReadFromYAML(t *testing.T) {
 					HealthyThreshold: 2, UnhealthyThreshold: 4, RestartOnUnhealthy: true,
 				},
 			},
-			{ID: "other", Command: []string{"other"}, Health: &HealthConfig{TCP: &TCPProbeConfig{Port: 4112}}},
+			{ID: "other", Command: []string{"other"}, InheritEnv: []string{}, Health: &HealthConfig{TCP: &TCPProbeConfig{Port: 4112}}},
 			{
 				ID: "third", Command: []string{"third"}, Health: &HealthConfig{Command: []string{"check", "--fast"}},
-				User: "nobody", Group: "100", Umask: "027", Limits: LimitsConfig{NoFile: 4096},
+				InheritEnv: []string{"ONLY_*"}, User: "nobody", Group: "100", Umask: "027", Limits: LimitsConfig{NoFile: 4096, Memory: 512 << 20},
 				StopSignal: "SIGQUIT", GracePeriod: new(time.Duration),
 			},
 			{ID: "fourth", Command: []string{"fourth"}, Health: &HealthConfig{HTTP: &HTTPProbeConfig{URL: "https://localhost:4113/up"}}},
 			{ID: "fifth", Command: []string{"fifth"}, OnOverflow: "block", AssignPort: true, Health: &HealthConfig{HTTP: &HTTPProbeConfig{Path: "/ready"}}},
 		},
 	}, cfg)
-	servers := children(cfg, nil, newTokens())
+	servers := children(cfg, []string{"PATH=/bin", "ONLY_THIS=1", "SECRET=geheim"}, newTokens())
 	all := builds(cfg, nil, newTokens())
 	buildMask := 0o022
 	assert.Equal(t, supervise.Rights{Umask: &buildMask}, all[0].Rights)
@@ -108,8 +108,12 @@ func TestConfigIsReadFromYAML(t *testing.T) {
 	assert.True(t, servers[4].AssignPort)
 	assert.True(t, servers[0].DropOldest)
 	assert.False(t, servers[4].DropOldest)
+	assert.NotContains(t, servers[1].Env, "PATH=/bin", "an empty list inherits nothing")
+	assert.Contains(t, servers[2].Env, "ONLY_THIS=1")
+	assert.NotContains(t, servers[2].Env, "PATH=/bin", "the list of the server replaces that of the runner")
+	assert.Contains(t, servers[3].Env, "PATH=/bin")
 	mask := 0o027
-	assert.Equal(t, supervise.Rights{User: "nobody", Group: "100", Umask: &mask, OpenFiles: 4096}, servers[2].Rights)
+	assert.Equal(t, supervise.Rights{User: "nobody", Group: "100", Umask: &mask, OpenFiles: 4096, Memory: 512 << 20, Cgroup: cfg.Guardian.Cgroup}, servers[2].Rights)
 	assert.Equal(t, supervise.Rights{}, servers[0].Rights)
 	assert.Equal(t, supervise.SignalNumber("SIGQUIT"), servers[2].StopSignal)
 	assert.Equal(t, new(time.Duration), servers[2].GracePeriod)
@@ -186,7 +190,10 @@ func TestEveryErrorOfTheLifecycleNamesItsKey(t *testing.T) {
 		"restart_limit::window: must be more than 0s, not 0s",
 		"ports: must go from 1 or more up to 65535 or less, not from 20 to 10",
 		`servers[0].umask: must be octal digits from 000 to 777, such as "027", not "0888"`,
+		`servers[0].inherit_env[1]: must be the name of a variable, or the beginning of one and a *, not "A*B"`,
 		"servers[0].limits::nofile: must be at least 16, not 2",
+		"servers[0].limits::memory: must be at least 1MiB, such as 512MiB, not 1KiB",
+		`guardian::cgroup: must be the folder of a control group, such as /sys/fs/cgroup/tailrace, not "tailrace"`,
 		"servers[0].assign_port: contradicts PORT in env; remove one of them",
 		`servers[0].depends_on[1].server: must be the id of another server, not "nobody"`,
 		`servers[0].depends_on[1].condition: must be running, healthy or completed, not "ready"`,

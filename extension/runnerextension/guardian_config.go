@@ -22,6 +22,8 @@ type GuardianConfig struct {
 	Name string `mapstructure:"name"`
 	// GracePeriod is the time from the end of the collector to SIGKILL for what still runs.
 	GracePeriod time.Duration `mapstructure:"grace_period"`
+	// Cgroup is the folder of the control group below which those of servers and builds with a limit of memory are made; empty: one is found.
+	Cgroup string `mapstructure:"cgroup"`
 }
 
 // owner is the name of the runner on its machine: the same when the same command is started again in the same folder by the same user.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/tailrace/tailrace/internal/bytesize"
 	"github.com/tailrace/tailrace/internal/supervise"
 )
 
@@ -20,10 +21,15 @@ type PortsConfig struct {
 type LimitsConfig struct {
 	// NoFile is the number of open files of each of its processes.
 	NoFile int64 `mapstructure:"nofile"`
+	// Memory is what all its processes have in memory together.
+	Memory bytesize.Size `mapstructure:"memory"`
 }
 
 // minNoFile is what programs need to load and to have their three streams.
 const minNoFile = 16
+
+// minMemory is less than any program of use needs, and more than a mistaken unit gives.
+const minMemory = 1 << 20
 
 // assignedPort stands for a port that is known only when the server starts.
 const assignedPort = "assigned"
@@ -43,6 +49,9 @@ func (s *ServerConfig) validateRights(key string) []error {
 	if s.Limits.NoFile != 0 && s.Limits.NoFile < minNoFile {
 		errs = append(errs, fmt.Errorf("%s.limits::nofile: must be at least %d, not %d", key, minNoFile, s.Limits.NoFile))
 	}
+	if s.Limits.Memory != 0 && s.Limits.Memory < minMemory {
+		errs = append(errs, fmt.Errorf("%s.limits::memory: must be at least %s, such as 512MiB, not %s", key, bytesize.Size(minMemory), s.Limits.Memory))
+	}
 	if _, ok := s.Env["PORT"]; ok && s.AssignPort {
 		errs = append(errs, fmt.Errorf("%s.assign_port: contradicts PORT in env; remove one of them", key))
 	}
@@ -58,7 +67,7 @@ func (s *ServerConfig) port() string {
 }
 
 func (s *ServerConfig) rights() (supervise.Rights, error) {
-	rights := supervise.Rights{User: s.User, Group: s.Group, OpenFiles: uint64(max(0, s.Limits.NoFile))}
+	rights := supervise.Rights{User: s.User, Group: s.Group, OpenFiles: uint64(max(0, s.Limits.NoFile)), Memory: uint64(s.Limits.Memory)}
 	if s.Umask != "" {
 		// Nine bits: the others of a mode are not masked.
 		mask, err := strconv.ParseUint(s.Umask, 8, 9)

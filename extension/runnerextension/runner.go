@@ -72,6 +72,11 @@ func newRunner(set extension.Settings, cfg *Config) (*runner, error) {
 // runner from now on.
 func (r *runner) Start(_ context.Context, host component.Host) error {
 	r.health.host = host
+	if r.cfg.HideCollector {
+		if err := hideCollector(); err != nil {
+			return fmt.Errorf("hide_collector: %w", err)
+		}
+	}
 	if r.phase() == phaseRenewing {
 		if state := handovers.take(r.id); state != nil {
 			r.adopt(state)

@@ -141,10 +141,10 @@ func (b *build) command(key string, command []string, limit <-chan time.Time) ou
 		b.log().Warn("A process that could not be ended kept the output of the build open; what it prints from now on is lost",
 			zap.Int("pid", p.pid))
 	}
-	exit := p.tree.status().exit
-	end.exit = &exit
-	if end.phase == "" && exit.Code != 0 {
-		end.phase, end.reason = BuildFailed, fmt.Sprintf("%s %s", key, exit)
+	status := p.tree.status()
+	end.exit = &status.exit
+	if end.phase == "" && status.exit.Code != 0 {
+		end.phase, end.reason = BuildFailed, fmt.Sprintf("%s %s", key, status)
 	}
 	return end
 }

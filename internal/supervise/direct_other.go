@@ -27,8 +27,8 @@ func newStarter(func() *Options) *starter { return &starter{} }
 func (*starter) close() error { return nil }
 
 func (*starter) start(c command) (tree, error) {
-	if c.rights.Umask != nil || c.rights.OpenFiles != 0 {
-		return nil, errors.New("umask, limits::nofile: are known on Linux only")
+	if c.rights.Umask != nil || c.rights.OpenFiles != 0 || c.rights.Memory != 0 {
+		return nil, errors.New("umask, limits::nofile, limits::memory: are known on Linux only")
 	}
 	cmd := &exec.Cmd{
 		Path: c.path, Args: c.args, Dir: c.dir, Env: c.env, SysProcAttr: c.account.attributes(), Stdout: c.stdout, Stderr: c.stderr,

@@ -43,8 +43,15 @@ type tree interface {
 type status struct {
 	exit Exit
 	cpu  time.Duration // with that of the children that it waited for
-	// because says why it was killed, when nobody asked for it; mostly empty.
+	// because says why it ended so, when nobody asked for it; mostly empty.
 	because string
+}
+
+func (s status) String() string {
+	if s.because == "" {
+		return s.exit.String()
+	}
+	return s.exit.String() + ", because " + s.because
 }
 
 // process is a running process with the readers of its output.

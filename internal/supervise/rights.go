@@ -11,4 +11,8 @@ type Rights struct {
 	// Umask and OpenFiles need Linux. The number of open files is the soft and the hard limit.
 	Umask     *int
 	OpenFiles uint64
+	// Memory bounds what the whole tree has in memory, in bytes; at the limit the kernel kills. It needs Linux and a control group: Cgroup is the
+	// folder of the one below which ours are made, empty where that is to be found.
+	Memory uint64
+	Cgroup string
 }

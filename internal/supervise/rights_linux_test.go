@@ -8,11 +8,16 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/tailrace/tailrace/internal/supervise/cgroup"
 )
 
 func shellServer(id, script string) Server {
@@ -120,4 +125,100 @@ func TestALimitedServerIsStoppedAsAnyOther(t *testing.T) {
 	waitFor(t, sink, server.Source, "ready")
 	require.NoError(t, s.Stop(t.Context()))
 	assert.Equal(t, []string{"last words"}, lines(output(sink.of(server.Source), Stderr)))
+}
+
+// groupsOfMemory lists the control groups of guardians, and says whether this machine lets us make any.
+func groupsOfMemory(t *testing.T) (groups []string, ok bool) {
+	t.Helper()
+	parent, err := cgroup.Find("")
+	if err != nil {
+		return nil, false
+	}
+	probe, err := parent.Create(fmt.Sprintf("probe-%d", os.Getpid()), 1<<30)
+	if err != nil {
+		return nil, false
+	}
+	require.NoError(t, probe.Remove())
+	parent.Sweep(func(name string) bool {
+		if strings.HasPrefix(name, "tailrace-") {
+			groups = append(groups, name)
+		}
+		return false
+	})
+	return groups, true
+}
+
+// A server that takes more memory than it may, with its children, meets the kernel; it says why, and nothing is left of its group.
+func TestLimitOfMemory(t *testing.T) {
+	server := shellServer("web-1", `echo runs; (x=0123456789abcdef; while :; do x=$x$x; done) & wait $!; echo "child $?"; exit 7`)
+	server.Rights.Memory = 48 << 20
+	server.Rights.OpenFiles = 100
+	before, ok := groupsOfMemory(t)
+	entries := run(t, server)
+	event := lastEvent(entries, Lifecycle)
+	if !ok {
+		assert.Equal(t, StateFailed, event.State)
+		assert.Contains(t, event.Reason, "command: limits::memory: ")
+		assert.Empty(t, output(entries, Stdout))
+		return
+	}
+	assert.Equal(t, StateExited, event.State)
+	assert.Contains(t, event.Reason, ", because the kernel had killed a process of it at limits::memory (48MiB)")
+	assert.Equal(t, "runs", lines(output(entries, Stdout))[0])
+	after, _ := groupsOfMemory(t)
+	assert.Equal(t, before, after)
+}
+
+func TestAServerBelowItsLimitOfMemoryIsAsAnyOther(t *testing.T) {
+	server := testServer("web-1", "polite")
+	server.Rights.Memory = 512 << 20
+	before, ok := groupsOfMemory(t)
+	if !ok {
+		assert.Equal(t, StateFailed, lastEvent(run(t, server), Lifecycle).State)
+		return
+	}
+	sink := &recorder{}
+	s := start(t, testOptions(server), sink)
+	waitFor(t, sink, server.Source, "ready")
+	during, _ := groupsOfMemory(t)
+	assert.Len(t, during, len(before)+1)
+	require.NoError(t, s.Stop(t.Context()))
+	assert.Equal(t, []string{"last words"}, lines(output(sink.of(server.Source), Stderr)))
+	assert.NotContains(t, lastEvent(sink.of(server.Source), Lifecycle).Text, "limits::memory")
+	after, _ := groupsOfMemory(t)
+	assert.Equal(t, before, after)
+}
+
+func TestALimitOfMemoryWithoutAControlGroupIsAFailedStart(t *testing.T) {
+	server := shellServer("web-1", "echo runs")
+	server.Rights.Memory, server.Rights.Cgroup = 1<<30, "/proc"
+	entries := run(t, server)
+	event := lastEvent(entries, Lifecycle)
+	assert.Equal(t, StateFailed, event.State)
+	assert.Contains(t, event.Reason, "command: limits::memory: /proc is not a control group for memory")
+	assert.Empty(t, output(entries, Stdout))
+}
+
+// A guardian that is killed can't remove the groups that it made: the next one does, and makes its own.
+func TestTheGroupsOfAKilledGuardianAreRemoved(t *testing.T) {
+	before, ok := groupsOfMemory(t)
+	server := shellServer("web-1", "echo ready; sleep 1000")
+	server.Restart, server.Rights.Memory = RestartOnFailure, 512<<20
+	if !ok {
+		server.Restart = RestartNever
+		assert.Equal(t, StateFailed, lastEvent(run(t, server), Lifecycle).State)
+		return
+	}
+	options := testOptions(server)
+	options.Owner, options.OrphanGrace = t.TempDir(), 100*time.Millisecond
+	sink := &recorder{}
+	s := start(t, options, sink)
+	waitFor(t, sink, server.Source, "ready")
+	require.NoError(t, syscall.Kill(guardianOf(s), syscall.SIGKILL))
+	require.Eventually(t, func() bool { return s.Stats().Restarts == 1 && s.Stats().Running == 1 }, patience, time.Millisecond)
+	during, _ := groupsOfMemory(t)
+	assert.Len(t, during, len(before)+1, "that of the new process only")
+	require.NoError(t, s.Stop(t.Context()))
+	after, _ := groupsOfMemory(t)
+	assert.Equal(t, before, after)
 }

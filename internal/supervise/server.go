@@ -218,10 +218,7 @@ func (s *server) reader(pipe *os.File, stream Stream, pid int) *reader {
 func (s *server) ended(p *process, ran time.Duration, why ending, reason string) outcome {
 	status := p.tree.status()
 	exit := status.exit
-	how := exit.String()
-	if status.because != "" {
-		how += ", because " + status.because
-	}
+	how := status.String()
 	event := Event{Kind: Lifecycle, State: StateExited, Text: how, Exit: &exit, Uptime: ran}
 	end := outcome{ran: ran, stopped: why == endedByStop}
 	switch {

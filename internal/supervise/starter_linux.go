@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"github.com/tailrace/tailrace/internal/bytesize"
 	"github.com/tailrace/tailrace/internal/supervise/guardian"
 )
 
@@ -74,7 +75,7 @@ func (s *starter) tell(message string, ended []guardian.Orphan, err error) {
 func (s *starter) start(c command) (tree, error) {
 	wanted := guardian.Command{
 		Path: c.path, Args: c.args, Dir: c.dir, Env: c.env, Credential: c.account.credential,
-		Umask: c.rights.Umask, OpenFiles: c.rights.OpenFiles, Stdout: c.stdout, Stderr: c.stderr,
+		Umask: c.rights.Umask, OpenFiles: c.rights.OpenFiles, Memory: c.rights.Memory, Cgroup: c.rights.Cgroup, Stdout: c.stdout, Stderr: c.stderr,
 		StopSignal: cmp.Or(c.signal, s.options().StopSignal), Grace: c.grace,
 	}
 	for {
@@ -90,7 +91,7 @@ func (s *starter) start(c command) (tree, error) {
 		if err != nil {
 			return nil, err
 		}
-		return guarded{p}, nil
+		return guarded{p: p, memory: c.rights.Memory}, nil
 	}
 }
 
@@ -105,7 +106,10 @@ func (s *starter) close() error {
 }
 
 // guarded is a tree below the guardian.
-type guarded struct{ p *guardian.Process }
+type guarded struct {
+	p      *guardian.Process
+	memory uint64
+}
 
 func (g guarded) pid() int { return g.p.PID }
 
@@ -117,8 +121,11 @@ func (g guarded) status() status {
 	if end.Wait.Signaled() {
 		s.exit.Signal = unix.SignalName(end.Wait.Signal())
 	}
-	if end.Lost {
+	switch {
+	case end.Lost:
 		s.because = "the guardian process had ended"
+	case end.OutOfMemory:
+		s.because = fmt.Sprintf("the kernel had killed a process of it at limits::memory (%s)", bytesize.Size(g.memory))
 	}
 	return s
 }

@@ -9,11 +9,13 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tailrace/tailrace/internal/supervise/cgroup"
 )
 
 // fork starts a command in a process group of its own. Everything that it changes belongs to the whole process, so
 // it must run where nothing else is started: on the one thread that does all work of the guardian.
-func (w *ward) fork(c *command, tree int, stdout, stderr int) (int, *reply) {
+func (w *ward) fork(c *command, tree int, stdout, stderr int, memory *cgroup.Group) (int, *reply) {
 	failed := &reply{}
 	if w.tagged {
 		tag := w.tag(tree)
@@ -32,8 +34,8 @@ func (w *ward) fork(c *command, tree int, stdout, stderr int) (int, *reply) {
 	attributes := &syscall.SysProcAttr{
 		Setpgid: true, Pdeathsig: syscall.SIGKILL,
 		// A traced child stops when its program is loaded, before the first instruction: so the program never
-		// sees another limit. Its tracer is this thread.
-		Ptrace: c.OpenFiles != 0,
+		// runs without its limits. Its tracer is this thread.
+		Ptrace: c.OpenFiles != 0 || memory != nil,
 	}
 	if c.HasCred {
 		attributes.Credential = &c.Credential
@@ -45,16 +47,16 @@ func (w *ward) fork(c *command, tree int, stdout, stderr int) (int, *reply) {
 		failed.fail("fork/exec "+c.Path, err)
 		return 0, failed
 	}
-	if c.OpenFiles == 0 {
+	if !attributes.Ptrace {
 		return pid, nil
 	}
-	err = limitStopped(pid, c.OpenFiles)
+	err = limitStopped(pid, c.OpenFiles, memory)
 	if err == nil {
 		return pid, nil
 	}
 	var step *stepError
 	if !errors.As(err, &step) {
-		failed.fail("limits::nofile", err)
+		failed.fail("limits", err)
 		return 0, failed
 	}
 	_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -63,12 +65,11 @@ func (w *ward) fork(c *command, tree int, stdout, stderr int) (int, *reply) {
 			break
 		}
 	}
-	failed.fail("limits::nofile: "+step.step, step.err)
+	failed.fail(step.step, step.err)
 	return 0, failed
 }
 
 // stepError is of a step after which the child still exists.
-
 type stepError struct {
 	step string
 	err  error
@@ -77,7 +78,7 @@ type stepError struct {
 func (e *stepError) Error() string { return fmt.Sprintf("%s: %v", e.step, e.err) }
 
 // limitStopped waits until a traced child has stopped, limits it and lets it run.
-func limitStopped(pid int, files uint64) error {
+func limitStopped(pid int, files uint64, memory *cgroup.Group) error {
 	var status syscall.WaitStatus
 	for {
 		_, err := syscall.Wait4(pid, &status, 0, nil)
@@ -85,18 +86,25 @@ func limitStopped(pid int, files uint64) error {
 			break
 		}
 		if !errors.Is(err, syscall.EINTR) {
-			return &stepError{"wait", err}
+			return &stepError{"limits: wait", err}
 		}
 	}
 	if !status.Stopped() {
 		return errors.New("the process has ended before it could be limited")
 	}
-	limit := unix.Rlimit{Cur: files, Max: files}
-	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
-		return &stepError{"prlimit", err}
+	if files != 0 {
+		limit := unix.Rlimit{Cur: files, Max: files}
+		if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
+			return &stepError{"limits::nofile: prlimit", err}
+		}
+	}
+	if memory != nil {
+		if err := memory.Add(pid); err != nil {
+			return &stepError{"limits::memory: the control group does not take the process", err}
+		}
 	}
 	if err := syscall.PtraceDetach(pid); err != nil {
-		return &stepError{"detach", err}
+		return &stepError{"limits: detach", err}
 	}
 	return nil
 }

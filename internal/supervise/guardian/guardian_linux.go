@@ -60,6 +60,10 @@ type Command struct {
 	Credential *syscall.Credential // nil: as we are
 	Umask      *int
 	OpenFiles  uint64 // soft and hard limit; 0: ours
+	// Memory bounds what the whole tree has in memory, in bytes; 0: nothing does. Cgroup is the folder of the control group
+	// below which the one of the tree is made; empty: one is found.
+	Memory uint64
+	Cgroup string
 	// Stdout and Stderr stay the caller's, who closes them after Start.
 	Stdout, Stderr *os.File
 	// StopSignal and Grace are for the end without us; not longer than Options.Grace.
@@ -82,6 +86,8 @@ type Status struct {
 	CPU  time.Duration // its own and that of the children that it waited for
 	// Lost says that the guardian ended before: the kernel killed the process, as Wait says.
 	Lost bool
+	// OutOfMemory says that the kernel has killed a process of the tree, perhaps this one, because of Command.Memory.
+	OutOfMemory bool
 }
 
 // Start starts a guardian, and returns when it is ready.
@@ -174,7 +180,7 @@ func (g *Guardian) run() {
 		switch {
 		case r.Exited:
 			if p := g.trees[r.Tree]; p != nil {
-				p.status = Status{Wait: r.Status, CPU: r.CPU}
+				p.status = Status{Wait: r.Status, CPU: r.CPU, OutOfMemory: r.OutOfMemory}
 				close(p.exited)
 				delete(g.trees, r.Tree)
 			}
@@ -284,7 +290,7 @@ func (g *Guardian) ask(r request, files ...*os.File) (*Process, error) {
 // that another guardian is needed. Whoever starts a process has to call End, also when it has ended by itself.
 func (g *Guardian) Start(c Command) (*Process, error) {
 	wire := command{
-		Path: c.Path, Args: c.Args, Dir: c.Dir, OpenFiles: c.OpenFiles, Signal: c.StopSignal, Grace: c.Grace,
+		Path: c.Path, Args: c.Args, Dir: c.Dir, OpenFiles: c.OpenFiles, Memory: c.Memory, Cgroup: c.Cgroup, Signal: c.StopSignal, Grace: c.Grace,
 		Env: slices.DeleteFunc(slices.Clone(c.Env), func(entry string) bool { return strings.HasPrefix(entry, Variable+"=") }),
 	}
 	if c.Credential != nil {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tailrace/tailrace/internal/supervise/cgroup"
 )
 
 const (
@@ -35,6 +37,8 @@ type ward struct {
 	byPID  map[int]*tree // direct children that live
 	last   int           // number of a tree
 	fs     procfs
+	groups []*cgroup.Group // of trees that have ended, until they can be removed
+	swept  map[cgroup.Parent]bool
 
 	over     bool // nobody asks any more: all has to end
 	deadline time.Time
@@ -49,6 +53,7 @@ type tree struct {
 	number, pid int
 	group       int // 0: it is known not to exist any more
 	exited      bool
+	memory      *cgroup.Group // nil: without a limit
 	signal      syscall.Signal
 	grace       time.Duration
 
@@ -76,7 +81,11 @@ func (w *ward) run(packets <-chan packet, ended <-chan os.Signal) {
 		}
 		w.reap()
 		wait, done := w.tend(time.Now())
+		if left := w.removeGroups(); left {
+			wait = min(wait, groupWait)
+		}
 		if done {
+			w.lastGroups()
 			return
 		}
 		timer.Reset(wait)
@@ -118,8 +127,14 @@ func (w *ward) start(p packet, answer *reply) {
 	for w.last = w.last%maxTree + 1; w.trees[w.last] != nil; {
 		w.last = w.last%maxTree + 1
 	}
-	pid, failed := w.fork(&c, w.last, p.files[1], p.files[2])
+	memory, err := w.limitMemory(&c, w.last)
+	if err != nil {
+		answer.Error = "limits::memory: " + err.Error()
+		return
+	}
+	pid, failed := w.fork(&c, w.last, p.files[1], p.files[2], memory)
 	if failed != nil {
+		w.discard(memory)
 		answer.Error, answer.Errno = failed.Error, failed.Errno
 		return
 	}
@@ -128,7 +143,7 @@ func (w *ward) start(p packet, answer *reply) {
 			other.group = 0 // the kernel gives no number of a living group away
 		}
 	}
-	t := &tree{number: w.last, pid: pid, group: pid, signal: c.Signal, grace: c.Grace, told: map[key]bool{}}
+	t := &tree{number: w.last, pid: pid, group: pid, memory: memory, signal: c.Signal, grace: c.Grace, told: map[key]bool{}}
 	w.trees[t.number], w.byPID[pid] = t, t
 	answer.Tree, answer.PID = t.number, pid
 }
@@ -152,7 +167,10 @@ func (w *ward) reap() {
 		}
 		t.exited = true
 		delete(w.byPID, pid)
-		w.send(reply{Tree: t.number, Exited: true, Status: status, CPU: time.Duration(usage.Utime.Nano() + usage.Stime.Nano())})
+		w.send(reply{
+			Tree: t.number, Exited: true, Status: status, CPU: time.Duration(usage.Utime.Nano() + usage.Stime.Nano()),
+			OutOfMemory: t.memory != nil && t.memory.Killed(),
+		})
 	}
 }
 
@@ -233,6 +251,7 @@ func (w *ward) look(now time.Time) (done bool) {
 		for _, id := range t.waiting {
 			w.send(reply{ID: id, Survivors: pids(all)})
 		}
+		w.discard(t.memory)
 		delete(w.trees, t.number)
 	}
 	if !w.over {

@@ -39,12 +39,14 @@ type reply struct {
 	PID   int
 	Ready bool // the first packet
 	// Exited says that the direct child has ended.
-	Exited    bool
-	Status    syscall.WaitStatus
-	CPU       time.Duration
-	Error     string
-	Errno     syscall.Errno // joins Error
-	Survivors []int         // what could not be ended
+	Exited bool
+	Status syscall.WaitStatus
+	CPU    time.Duration
+	// OutOfMemory is of Exited.
+	OutOfMemory bool
+	Error       string
+	Errno       syscall.Errno // joins Error
+	Survivors   []int         // what could not be ended
 }
 
 func (r *reply) err() error {
@@ -79,6 +81,8 @@ type command struct {
 	Umask      int
 	HasUmask   bool
 	OpenFiles  uint64
+	Memory     uint64
+	Cgroup     string
 	Signal     syscall.Signal
 	Grace      time.Duration
 }
