@@ -6,15 +6,13 @@ package clickhouseserverextension
 import (
 	"errors"
 	"fmt"
-	"math"
 	"regexp"
-	"strconv"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configopaque"
 
+	"github.com/tailrace/tailrace/internal/bytesize"
 	"github.com/tailrace/tailrace/internal/clickhouseserver"
 )
 
@@ -35,7 +33,7 @@ type Config struct {
 	// Library is libchdb.so; empty: beside tailrace-clickhouse.
 	Library string `mapstructure:"library"`
 	// MaxServerMemoryUsage bounds ClickHouse's memory.
-	MaxServerMemoryUsage ByteSize `mapstructure:"max_server_memory_usage"`
+	MaxServerMemoryUsage bytesize.Size `mapstructure:"max_server_memory_usage"`
 	// ShutdownTimeout is how long ClickHouse may take to end by itself.
 	ShutdownTimeout time.Duration `mapstructure:"shutdown_timeout"`
 }
@@ -89,34 +87,4 @@ func (c *Config) Validate() error {
 		bad("shutdown_timeout: is %s, must be more than 0, e.g. 30s", c.ShutdownTimeout)
 	}
 	return errs
-}
-
-// ByteSize is a number of bytes, in YAML a number or a text such as 512MiB, 2GiB or 1.5GB.
-type ByteSize uint64
-
-var byteSizePattern = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?)\s*([KMGT]I?)?B?$`)
-
-// UnmarshalText reads the text form.
-func (b *ByteSize) UnmarshalText(text []byte) error {
-	m := byteSizePattern.FindStringSubmatch(strings.ToUpper(strings.TrimSpace(string(text))))
-	if m == nil {
-		return fmt.Errorf("%q is no size: allowed are bytes, or a number with KiB, MiB, GiB, TiB, KB, MB, GB or TB", text)
-	}
-	number, err := strconv.ParseFloat(m[1], 64)
-	if err != nil {
-		return err
-	}
-	factor := 1.0
-	if unit := m[2]; unit != "" {
-		base := 1000.0
-		if strings.HasSuffix(unit, "I") {
-			base = 1024
-		}
-		factor = math.Pow(base, float64(strings.IndexByte("KMGT", unit[0])+1))
-	}
-	if number*factor > math.MaxInt64 {
-		return fmt.Errorf("%q is too large", text)
-	}
-	*b = ByteSize(number * factor)
-	return nil
 }

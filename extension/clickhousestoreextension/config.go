@@ -5,6 +5,7 @@ package clickhousestoreextension
 
 import (
 	"errors"
+	"fmt"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configopaque"
@@ -26,6 +27,12 @@ type Config struct {
 	TLS configoptional.Optional[configtls.ClientConfig] `mapstructure:"tls"`
 	// Server is the clickhouse_server extension that runs this ClickHouse, if one does: it starts before this one and stops after it.
 	Server *component.ID `mapstructure:"server"`
+	// Retention says how long rows are kept.
+	Retention RetentionConfig `mapstructure:"retention"`
+	// Prices of models, for the cost of usage. Without the key the database keeps those that it has.
+	Prices []PriceConfig `mapstructure:"prices"`
+	// Cluster makes replicated and distributed tables when the key is present.
+	Cluster configoptional.Optional[ClusterConfig] `mapstructure:"cluster"`
 	// DryRun only logs what would be done to the database.
 	DryRun bool `mapstructure:"dry_run"`
 }
@@ -37,6 +44,15 @@ func (cfg *Config) Validate() error {
 	errs := cfg.server().Validate()
 	if cfg.Endpoint == "" {
 		errs = errors.Join(errors.New("endpoint: must not be empty; the embedded ClickHouse is tcp://127.0.0.1:4490"), errs)
+	}
+	errs = errors.Join(errs, cfg.Retention.retention().Validate())
+	for i, p := range cfg.Prices {
+		if err := p.validate(); err != nil {
+			errs = errors.Join(errs, fmt.Errorf("prices::%d: %w", i, err))
+		}
+	}
+	if c := cfg.cluster(); c != nil {
+		errs = errors.Join(errs, c.Validate())
 	}
 	return errs
 }

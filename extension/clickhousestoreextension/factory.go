@@ -21,10 +21,12 @@ func NewFactory() extension.Factory {
 
 func createDefaultConfig() component.Config {
 	return &Config{
-		Endpoint: "tcp://127.0.0.1:4490",
-		Database: "tailrace",
-		Username: "tailrace",
-		TLS:      configoptional.Default(configtls.NewDefaultClientConfig()),
+		Endpoint:  "tcp://127.0.0.1:4490",
+		Database:  "tailrace",
+		Username:  "tailrace",
+		TLS:       configoptional.Default(configtls.NewDefaultClientConfig()),
+		Retention: defaultRetention(),
+		Cluster:   configoptional.Default(defaultCluster()),
 	}
 }
 

@@ -83,9 +83,14 @@ func (s *store) Start(_ context.Context, host component.Host) error {
 	s.keeper, err = clickhouse.NewKeeper(server, s.timing, clickhouse.Migrator{
 		Version:    s.version,
 		Migrations: migrations,
+		Policy:     s.cfg.policy(),
+		Cluster:    s.cfg.cluster(),
 		DryRun:     s.cfg.DryRun,
 		Said: func(statement string) {
 			s.logger.Info("dry_run: would run", zap.String("statement", statement))
+		},
+		Adjusted: func(statement string) {
+			s.logger.Info("Retention or prices changed in ClickHouse", zap.String("statement", statement))
 		},
 		Applied: func(m clickhouse.Migration) {
 			s.telemetry.ClickhouseStoreMigrationsApplied.Add(ctx, 1)

@@ -25,7 +25,7 @@ type Timing struct {
 	Probe time.Duration
 	// Attempt bounds one Check that finds everything in place, or its wait for the first answer (10 s).
 	Attempt time.Duration
-	// Migrate bounds a whole migration (10 min).
+	// Migrate bounds each statement of a migration, or each part of a table whose rows it carries over (10 min).
 	Migrate time.Duration
 	// MinBackoff and MaxBackoff bound the pause after a failure (50 ms, 5 s).
 	MinBackoff, MaxBackoff time.Duration
@@ -84,7 +84,7 @@ func NewKeeper(server Server, timing Timing, migrator Migrator, changed func(err
 	if k.conn, err = server.open(8, maxDialTimeout, new(dialer)); err != nil {
 		return nil, errors.Join(err, k.admin.Close())
 	}
-	k.migrator.Conn, k.migrator.Database = k.admin, server.Database
+	k.migrator.Conn, k.migrator.Database, k.migrator.Limit = k.admin, server.Database, k.timing.Migrate
 	return k, nil
 }
 
@@ -170,9 +170,7 @@ func (k *Keeper) check(ctx context.Context) error {
 	if err != nil {
 		return &unreachableError{k.server.Endpoint, err}
 	}
-	attempt, stop := context.WithTimeout(ctx, k.timing.Migrate)
-	defer stop()
-	return k.migrator.Run(attempt)
+	return k.migrator.Run(ctx)
 }
 
 // watch returns when the schema should be looked at again: after Check, or as soon as the server did not answer or

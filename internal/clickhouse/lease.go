@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -39,10 +40,11 @@ func newLease(conn driver.Conn, database string) *lease {
 	return &lease{conn: conn, table: quote(database) + "." + leases, owner: uuid.NewString(), ttl: leaseTTL}
 }
 
-func leaseTable(database string) string {
-	return "CREATE TABLE IF NOT EXISTS " + quote(database) + "." + leases + ` (
+func leaseTable() string {
+	return "CREATE TABLE IF NOT EXISTS {{database}}." + leases + ` (
     owner String, seq UInt64, released Bool, beat DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')
-) ENGINE = MergeTree ORDER BY (owner, seq) TTL toDateTime(beat) + INTERVAL 1 DAY`
+) ENGINE = MergeTree
+ORDER BY (owner, seq) TTL toDateTime(beat) + INTERVAL 1 DAY`
 }
 
 // do runs f while holding the lock. f's context ends when the lock is lost.
@@ -81,7 +83,7 @@ func (l *lease) acquire(ctx context.Context) error {
 			}
 		}
 		if err != nil {
-			return err
+			return ended(ctx, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -89,6 +91,17 @@ func (l *lease) acquire(ctx context.Context) error {
 		case <-time.After(50*time.Millisecond + rand.N(200*time.Millisecond)):
 		}
 	}
+}
+
+// ended adds the context's own error to one that its end caused: the driver hands the deadline to the socket, which reports
+// a time-out of its own, now and then a moment before the context.
+func ended(ctx context.Context, err error) error {
+	cause := ctx.Err()
+	var timeout net.Error
+	if _, has := ctx.Deadline(); cause == nil && has && errors.As(err, &timeout) && timeout.Timeout() {
+		cause = context.DeadlineExceeded
+	}
+	return errors.Join(cause, err)
 }
 
 // renew keeps the lease alive until ctx ends; when it could not for too long it ends ctx itself.

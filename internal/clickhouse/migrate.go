@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
@@ -18,8 +19,14 @@ type Migrator struct {
 	// Version of the binary, for the ledger.
 	Version    string
 	Migrations []Migration
+	// Policy is kept beside the schema.
+	Policy Policy
+	// Cluster, when set, renders the migrations for it; see Cluster.
+	Cluster *Cluster
 	// DryRun only says what would be done.
 	DryRun bool
+	// Limit bounds each statement, and each part that is carried over; 0 does not.
+	Limit time.Duration
 
 	// Said is called with every statement that DryRun leaves undone. May be nil.
 	Said func(statement string)
@@ -27,6 +34,11 @@ type Migrator struct {
 	Applied func(Migration)
 	// Recreated is called after lost tables were brought back. May be nil.
 	Recreated func(tables []string)
+
+	// Adjusted is called after a statement of the policy was run. May be nil.
+	Adjusted func(statement string)
+
+	carried func(part string) // in tests, between the copy of a part and its end
 }
 
 // PendingError is DryRun's answer when something would have to be done.
@@ -36,23 +48,25 @@ func (e *PendingError) Error() string {
 	return "dry_run: the database is left as it is; missing: " + strings.Join(e.What, ", ") + "; set dry_run: false to apply"
 }
 
-// Run does nothing but read when the schema is in place, which is the normal case.
+// Run does nothing but read when schema and policy are in place, which is the normal case.
 func (m *Migrator) Run(ctx context.Context) error {
-	p, err := m.plan(ctx)
-	if err != nil || p.empty() {
+	p, due, err := m.look(ctx)
+	if err != nil || p.empty() && len(due) == 0 {
 		return err
 	}
 	if m.DryRun {
-		return m.say(p)
+		return m.say(p, due)
 	}
 	if p.createDatabase {
-		if err := m.Conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quote(m.Database)); err != nil {
+		if err := m.exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quote(m.Database)+m.Cluster.on()); err != nil {
 			return fmt.Errorf("create database %s: %w", m.Database, err)
 		}
 	}
-	for _, ddl := range []string{ledgerTable(m.Database), leaseTable(m.Database)} {
-		if err := m.Conn.Exec(ctx, ddl); err != nil {
-			return fmt.Errorf("create the migration tables in %s: %w", m.Database, err)
+	for _, ddl := range []string{ledgerTable(), leaseTable()} {
+		for _, statement := range m.Cluster.render(ddl) {
+			if err := m.exec(ctx, fill(statement, m.Database)); err != nil {
+				return fmt.Errorf("create the migration tables in %s: %w", m.Database, err)
+			}
 		}
 	}
 	return newLease(m.Conn, m.Database).do(ctx, func(ctx context.Context) error {
@@ -61,8 +75,33 @@ func (m *Migrator) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return m.apply(ctx, p)
+		if err := m.apply(ctx, p); err != nil {
+			return err
+		}
+		due, err := m.due(ctx)
+		if err != nil {
+			return err
+		}
+		for _, statement := range due {
+			if err := m.exec(ctx, statement); err != nil {
+				return fmt.Errorf("%q: %w", firstLine(statement), err)
+			}
+			if m.Adjusted != nil {
+				m.Adjusted(statement)
+			}
+		}
+		return nil
 	})
+}
+
+// look returns what is to be done: the plan, or, when the schema is in place, what the policy asks for.
+func (m *Migrator) look(ctx context.Context) (plan, []string, error) {
+	p, err := m.plan(ctx)
+	if err != nil || !p.empty() {
+		return p, nil, err
+	}
+	due, err := m.due(ctx)
+	return p, due, err
 }
 
 func (m *Migrator) plan(ctx context.Context) (plan, error) {
@@ -79,15 +118,17 @@ func (m *Migrator) apply(ctx context.Context, p plan) error {
 		pending[migration.Number] = true
 	}
 	for _, migration := range p.run {
-		for _, statement := range migration.Statements(m.Database) {
-			if err := m.Conn.Exec(ctx, statement); err != nil {
-				return fmt.Errorf("migration %s, statement %q: %w", migration, firstLine(statement), err)
+		for _, template := range migration.templates() {
+			for _, statement := range m.Cluster.render(template) {
+				if err := m.statement(ctx, statement); err != nil {
+					return fmt.Errorf("migration %s, statement %q: %w", migration, firstLine(fill(statement, m.Database)), err)
+				}
 			}
 		}
 		if !pending[migration.Number] {
 			continue
 		}
-		err := m.Conn.Exec(ctx, "INSERT INTO "+quote(m.Database)+"."+ledger+" (number, name, checksum, version) SETTINGS async_insert = 0 VALUES (?, ?, ?, ?)",
+		err := m.exec(ctx, "INSERT INTO "+quote(m.Database)+"."+ledger+" (number, name, checksum, version) SETTINGS async_insert = 0 VALUES (?, ?, ?, ?)",
 			uint32(migration.Number), migration.Name, migration.Checksum, m.Version)
 		if err != nil {
 			return fmt.Errorf("record migration %s: %w", migration, err)
@@ -102,7 +143,30 @@ func (m *Migrator) apply(ctx context.Context, p plan) error {
 	return nil
 }
 
-func (m *Migrator) say(p plan) error {
+func (m *Migrator) statement(ctx context.Context, template string) error {
+	d := directive.FindStringSubmatch(template)
+	switch {
+	case d == nil:
+		return m.exec(ctx, fill(template, m.Database))
+	case m.Cluster != nil:
+		return m.asideOnCluster(ctx, d[1], d[2])
+	case d[1] == "aside":
+		return m.aside(ctx, d[2])
+	default:
+		return m.carry(ctx, d[2])
+	}
+}
+
+func (m *Migrator) exec(ctx context.Context, statement string, args ...any) error {
+	if m.Limit > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, m.Limit)
+		defer stop()
+	}
+	return m.Conn.Exec(ctx, statement, args...)
+}
+
+func (m *Migrator) say(p plan, due []string) error {
 	var what []string
 	say := func(statement string) {
 		if m.Said != nil {
@@ -111,10 +175,10 @@ func (m *Migrator) say(p plan) error {
 	}
 	if p.createDatabase {
 		what = append(what, "database "+m.Database)
-		say("CREATE DATABASE IF NOT EXISTS " + quote(m.Database))
+		say("CREATE DATABASE IF NOT EXISTS " + quote(m.Database) + m.Cluster.on())
 	}
 	for _, migration := range p.run {
-		for _, statement := range migration.Statements(m.Database) {
+		for _, statement := range migration.Statements(m.Database, m.Cluster) {
 			say(statement)
 		}
 	}
@@ -124,13 +188,18 @@ func (m *Migrator) say(p plan) error {
 	for _, table := range p.lost {
 		what = append(what, "table "+table)
 	}
+	for _, statement := range due {
+		say(statement)
+		what = append(what, firstLine(statement))
+	}
 	return &PendingError{What: what}
 }
 
-func ledgerTable(database string) string {
-	return "CREATE TABLE IF NOT EXISTS " + quote(database) + "." + ledger + ` (
+func ledgerTable() string {
+	return "CREATE TABLE IF NOT EXISTS {{database}}." + ledger + ` (
     number UInt32, name String, checksum String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC'), version String
-) ENGINE = MergeTree ORDER BY number`
+) ENGINE = MergeTree
+ORDER BY number`
 }
 
 func firstLine(statement string) string {

@@ -88,13 +88,25 @@ func (m Migration) templates() []string {
 	return out
 }
 
-// Statements returns the SQL to run for a database.
-func (m Migration) Statements(database string) []string {
-	out := m.templates()
-	for i := range out {
-		out[i] = strings.ReplaceAll(out[i], "{{database}}", quote(database))
+// Statements returns the SQL to run for a database, on one server or on a cluster; what the migrator does itself (carry.go) is
+// a comment in it.
+func (m Migration) Statements(database string, cluster *Cluster) []string {
+	var out []string
+	for _, template := range m.templates() {
+		if d := directive.FindStringSubmatch(template); d != nil {
+			out = append(out, describeDirective(d[1], d[2]))
+			continue
+		}
+		for _, statement := range cluster.render(template) {
+			out = append(out, fill(statement, database))
+		}
 	}
 	return out
+}
+
+// fill puts the database's name into a statement: as an identifier, and as it stands.
+func fill(template, database string) string {
+	return strings.NewReplacer("{{database}}", quote(database), "{{name}}", database).Replace(template)
 }
 
 func (m Migration) String() string { return fmt.Sprintf("%04d_%s", m.Number, m.Name) }

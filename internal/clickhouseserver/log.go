@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -32,9 +33,9 @@ type logLine struct {
 // stackFrame is a line of what ClickHouse prints when it crashes.
 var stackFrame = regexp.MustCompile(`^(\d+\. .*@ 0x[0-9a-f]+|Stack trace: 0x.*|#+)$`)
 
-// pausedTask begins a message that ClickHouse logs as a warning several times a minute while all is well: a
-// background task found no free thread in the small pools that we give it, and is scheduled again.
-const pausedTask = "Temporarily pause scheduling of tasks"
+// harmless begin messages that ClickHouse logs as warnings several times a minute while all is well: a background task, a merge, found no
+// free thread in the small pools that we give it, and is scheduled again.
+var harmless = []string{"Temporarily pause scheduling of tasks", "MergeMutateSelectedEntry was not finalized"}
 
 // parseLogLine understands ClickHouse's JSON lines, and takes everything else as plain text: what comes
 // before its logger is set up, and from the loader of the library.
@@ -62,7 +63,7 @@ func parseLogLine(line []byte) (logLine, zapcore.Level) {
 		// A fatal message of ClickHouse ends ClickHouse, not us.
 		return l, zapcore.ErrorLevel
 	case "Warning":
-		if strings.HasPrefix(l.Message, pausedTask) {
+		if slices.ContainsFunc(harmless, func(begin string) bool { return strings.HasPrefix(l.Message, begin) }) {
 			return l, zapcore.DebugLevel
 		}
 		return l, zapcore.WarnLevel

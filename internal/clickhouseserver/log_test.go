@@ -22,6 +22,7 @@ func TestLogLevels(t *testing.T) {
 		`{"level":"Error","logger_name":"executeQuery","query_id":"q","message":"Code: 1, Stack trace (when copying this message, always include the lines below):\n\n0. x"}`, "\n",
 		`{"level":"Warn`, `ing","message":"w"}` + "\n" + `{"level":"Information","message":"i"}` + "\n",
 		`{"level":"Error","logger_name":"MergeTask","message":"e"}` + "\n" + `{"level":"Warning","message":"Temporarily pause scheduling of tasks with id 1"}` + "\n",
+		`{"level":"Warning","logger_name":"MergeMutateSelectedEntry","message":"MergeMutateSelectedEntry was not finalized, the finalization will happen in the destructor"}` + "\n",
 		`{"level":"Trace","message":"t"}` + "\n\n", "plain text\r\n",
 		`{"level":"Fatal","message":"Received signal"}` + "\n", `{"level":"Fatal","message":"0. ? @ 0x01"}` + "\n",
 		strings.Repeat("x", 3*maxLogLine) + "\n", "no newline",
@@ -31,12 +32,12 @@ func TestLogLevels(t *testing.T) {
 		assert.Len(t, chunk, n)
 	}
 	w.flush()
-	got := make([]string, 0, 11)
+	got := make([]string, 0, 12)
 	for _, e := range seen.All() {
 		got = append(got, e.Level.String()+" "+e.Message[:min(40, len(e.Message))])
 	}
 	assert.Equal(t, []string{
-		"info ClickHouse: Code: 1", "warn ClickHouse: w", "info ClickHouse: i", "error ClickHouse: e", "debug ClickHouse: Temporarily pause scheduling", "debug ClickHouse: t", "warn ClickHouse: plain text",
+		"info ClickHouse: Code: 1", "warn ClickHouse: w", "info ClickHouse: i", "error ClickHouse: e", "debug ClickHouse: Temporarily pause scheduling", "debug ClickHouse: MergeMutateSelectedEntry was", "debug ClickHouse: t", "warn ClickHouse: plain text",
 		"error ClickHouse: Received signal", "debug ClickHouse: 0. ? @ 0x01", "warn ClickHouse: " + strings.Repeat("x", 28), "warn ClickHouse: no newline",
 	}, got)
 	assert.Equal(t, 2, fatal)

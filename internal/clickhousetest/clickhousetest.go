@@ -14,7 +14,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,8 +33,9 @@ const (
 	Password = "test-password"
 )
 
+// usersXML: memory is counted in small steps, not in those of 4 MiB, so that a small limit holds too.
 const usersXML = `<clickhouse>
-<profiles><default/></profiles><quotas><default/></quotas>
+<profiles><default><max_untracked_memory>4096</max_untracked_memory></default></profiles><quotas><default/></quotas>
 <users>
 <default><password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
 <grants><query>GRANT SYSTEM LISTEN ON *.*</query><query>GRANT CREATE TEMPORARY TABLE ON *.*</query><query>GRANT READ ON FILE</query></grants></default>
@@ -53,7 +57,13 @@ type Server struct {
 // Start runs a ClickHouse and waits until it answers.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{TCPPort: FreePort(t), HTTPPort: FreePort(t), Dir: t.TempDir(), t: t}
+	return StartIn(t, t.TempDir())
+}
+
+// StartIn is Start on a folder that outlives the test.
+func StartIn(t testing.TB, dir string) *Server {
+	t.Helper()
+	s := &Server{TCPPort: FreePort(t), HTTPPort: FreePort(t), Dir: dir, t: t}
 	s.Run()
 	t.Cleanup(s.Kill)
 	return s
@@ -65,15 +75,17 @@ func (s *Server) Run() {
 	users := filepath.Join(s.Dir, "users.xml")
 	config := filepath.Join(s.Dir, "config.xml")
 	require.NoError(s.t, os.WriteFile(users, []byte(usersXML), 0o600))
-	require.NoError(s.t, os.WriteFile(config, fmt.Appendf(nil, `<clickhouse><logger><level>error</level><console>1</console></logger>
+	// merge_with_ttl_timeout: ClickHouse looks for what has expired in a partition again after four hours, even when the merge that it chose
+	// for it found no free thread. Tests wait for minutes.
+	require.NoError(s.t, os.WriteFile(config, fmt.Appendf(nil, `<clickhouse><logger><console>1</console></logger>
 <users_config>%s</users_config><mark_cache_size>67108864</mark_cache_size>
-<merge_tree><non_replicated_deduplication_window>10000</non_replicated_deduplication_window></merge_tree></clickhouse>`, users), 0o600))
+<merge_tree><non_replicated_deduplication_window>10000</non_replicated_deduplication_window><merge_with_ttl_timeout>1</merge_with_ttl_timeout></merge_tree></clickhouse>`, users), 0o600))
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.log = &bytes.Buffer{}
 	s.cmd = exec.Command(filepath.Join(BuildDir(s.t), "tailrace-clickhouse"),
-		"--config-file="+config, "--path="+filepath.Join(s.Dir, "data"), "--listen_host=127.0.0.1",
+		"--config-file="+config, "--path="+filepath.Join(s.Dir, "data"), "--log-level=error", "--listen_host=127.0.0.1",
 		"--tcp_port="+strconv.Itoa(s.TCPPort), "--http_port="+strconv.Itoa(s.HTTPPort),
 		"--query", "SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP; SELECT count() FROM file('-', LineAsString)")
 	s.cmd.Stderr = s.log
@@ -124,9 +136,17 @@ func (s *Server) end(signal func()) {
 	_ = s.cmd.Wait()
 	_ = s.in.Close()
 	if s.t.Failed() {
-		s.t.Logf("ClickHouse's log:\n%s", s.log)
+		s.t.Logf("ClickHouse's log, the last errors:\n%s", lastErrors(s.log.String()))
 	}
 	s.cmd = nil
+}
+
+var noise = regexp.MustCompile(`^\s*\d+\. .* @ |<(Debug|Trace|Information)>|^$`)
+
+// lastErrors is what helps of a server's log: without frames of its stack and what it says at start and end.
+func lastErrors(log string) string {
+	lines := slices.DeleteFunc(strings.Split(log, "\n"), noise.MatchString)
+	return strings.Join(lines[max(0, len(lines)-40):], "\n")
 }
 
 // BuildDir returns the repository's _build folder, and fails the test when the embedded ClickHouse is not there.
