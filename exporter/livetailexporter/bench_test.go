@@ -20,7 +20,7 @@ import (
 // BenchmarkLatency is the time from ConsumeLogs to the frame in a client, over a real connection, a line every 5 ms.
 func BenchmarkLatency(b *testing.B) {
 	cfg := createDefaultConfig().(*Config)
-	cfg.HTTP.NetAddr.Endpoint = "127.0.0.1:0"
+	ownServer(cfg).NetAddr.Endpoint = "127.0.0.1:0"
 	f := &factory{shared: newShared()}
 	set := exportertest.NewNopSettings(metadata.Type)
 	logs, err := f.createLogs(context.Background(), set, cfg)

@@ -11,16 +11,22 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/confighttp"
+	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/confmap"
 
 	"github.com/tailrace/tailrace/internal/livetail"
-	"github.com/tailrace/tailrace/internal/livetail/tailws"
+	"github.com/tailrace/tailrace/internal/webguard"
 )
 
 // Config is the configuration of the live_tail exporter.
 type Config struct {
-	// HTTP is the server that WebSocket clients connect to.
-	HTTP serverConfig `mapstructure:"http"`
+	// Console is the console extension that the live tail is mounted on. Without it, and with http: beside it, the live tail
+	// has a server of its own.
+	Console *component.ID `mapstructure:"console"`
+	// Store is the clickhouse_store extension that fills in what the rings do not have. Without it, clients are told where to find that.
+	Store *component.ID `mapstructure:"store"`
+	// HTTP is a server of the live tail's own. It is started when there is no console, or when the section is there.
+	HTTP configoptional.Optional[serverConfig] `mapstructure:"http"`
 	// Path of the WebSocket endpoint.
 	Path string `mapstructure:"path"`
 	// AllowedOrigins are origins of pages that may connect, beside those of this very server on a loopback name.
@@ -35,12 +41,18 @@ type Config struct {
 	ClientBufferBytes int `mapstructure:"client_buffer_bytes"`
 	// MaxClients is the number of connections.
 	MaxClients int `mapstructure:"max_clients"`
+	// MaxClientsPerIdentity is the number of connections of one authenticated caller.
+	MaxClientsPerIdentity int `mapstructure:"max_clients_per_identity"`
 	// MaxSubscriptions is the number of subscriptions of one connection.
 	MaxSubscriptions int `mapstructure:"max_subscriptions"`
 	// MaxMessageBytes is the size of a client's message.
 	MaxMessageBytes int `mapstructure:"max_message_bytes"`
 	// PingInterval is how often a client is asked whether it is there.
 	PingInterval time.Duration `mapstructure:"ping_interval"`
+	// AuthTimeout is how long a client without a credential may take to send one in its first message.
+	AuthTimeout time.Duration `mapstructure:"auth_timeout"`
+	// Compression offers permessage-deflate to clients of tailrace.v1, for what is sent to them.
+	Compression bool `mapstructure:"compression"`
 	// WriteTimeout is how long a client may take nothing at all before it counts as gone.
 	WriteTimeout time.Duration `mapstructure:"write_timeout"`
 	// RecentRecords is how many of the newest records are recognised when a sender repeats them.
@@ -77,23 +89,42 @@ type RingConfig struct {
 }
 
 func createDefaultConfig() component.Config {
-	server := confighttp.NewDefaultServerConfig()
-	server.NetAddr.Endpoint = "localhost:4400"
 	hub := livetail.DefaultOptions()
 	return &Config{
-		HTTP: serverConfig{server},
+		HTTP: configoptional.Default(defaultServer()),
 		Path: "/ws",
 		Ring: RingConfig{
 			Records: hub.RingRecords, Bytes: hub.RingBytes, TotalBytes: hub.TotalBytes, MaxSources: hub.MaxSources,
 			MaxRecordBytes: hub.MaxRecord,
 		},
 		ClientBufferBytes: hub.ClientBytes,
-		MaxClients:        1000,
-		MaxSubscriptions:  hub.MaxChannels,
-		MaxMessageBytes:   64 << 10,
-		PingInterval:      25 * time.Second,
-		WriteTimeout:      time.Minute,
-		RecentRecords:     hub.RecentRecords,
+		MaxClients:        1000, MaxClientsPerIdentity: 100,
+		MaxSubscriptions: hub.MaxChannels,
+		MaxMessageBytes:  64 << 10,
+		PingInterval:     25 * time.Second,
+		WriteTimeout:     time.Minute,
+		AuthTimeout:      10 * time.Second,
+		Compression:      true,
+		RecentRecords:    hub.RecentRecords,
+	}
+}
+
+func defaultServer() serverConfig {
+	server := confighttp.NewDefaultServerConfig()
+	server.NetAddr.Endpoint = "localhost:4400"
+	return serverConfig{server}
+}
+
+// ownServer is the server to start, nil when the console is the only one.
+func (c *Config) ownServer() *serverConfig {
+	switch {
+	case c.HTTP.HasValue():
+		return c.HTTP.Get()
+	case c.Console == nil:
+		server := defaultServer()
+		return &server
+	default:
+		return nil
 	}
 }
 
@@ -116,14 +147,18 @@ func (s *serverConfig) Unmarshal(conf *confmap.Conf) error {
 // Validate implements xconfmap.Validator.
 func (c *Config) Validate() error {
 	var errs []error
-	if c.HTTP.NetAddr.Endpoint == "" {
+	server := c.ownServer()
+	if server != nil && server.NetAddr.Endpoint == "" {
 		errs = append(errs, errors.New("http.endpoint: must not be empty; expected host:port such as localhost:4400"))
+	}
+	if c.Path == tailPath {
+		errs = append(errs, fmt.Errorf("path: %s is taken by the stream over plain HTTP", tailPath))
 	}
 	if !strings.HasPrefix(c.Path, "/") {
 		errs = append(errs, fmt.Errorf("path: %q must start with /", c.Path))
 	}
-	_, origins := normalize(c.AllowedOrigins, "allowed_origins", tailws.NormalizeOrigin)
-	_, hosts := normalize(c.AllowedHosts, "allowed_hosts", tailws.NormalizeHost)
+	_, origins := normalize(c.AllowedOrigins, "allowed_origins", webguard.NormalizeOrigin)
+	_, hosts := normalize(c.AllowedHosts, "allowed_hosts", webguard.NormalizeHost)
 	errs = append(errs, origins, hosts)
 	for _, n := range []struct {
 		key         string
@@ -137,6 +172,7 @@ func (c *Config) Validate() error {
 		{"ring.max_record_bytes", c.Ring.MaxRecordBytes, 4 << 10, 64 << 20},
 		{"client_buffer_bytes", c.ClientBufferBytes, 64 << 10, 1 << 34},
 		{"max_clients", c.MaxClients, 1, 1_000_000},
+		{"max_clients_per_identity", c.MaxClientsPerIdentity, 1, 1_000_000},
 		{"max_subscriptions", c.MaxSubscriptions, 1, 100_000},
 		{"max_message_bytes", c.MaxMessageBytes, 1 << 10, 16 << 20},
 		{"recent_records", c.RecentRecords, 1, 1 << 26},
@@ -154,11 +190,14 @@ func (c *Config) Validate() error {
 	if c.PingInterval < time.Second || c.PingInterval > time.Hour {
 		errs = append(errs, fmt.Errorf("ping_interval: %v must be from 1s to 1h", c.PingInterval))
 	}
+	if c.AuthTimeout < 100*time.Millisecond || c.AuthTimeout > time.Hour {
+		errs = append(errs, fmt.Errorf("auth_timeout: %v must be from 100ms to 1h", c.AuthTimeout))
+	}
 	if c.WriteTimeout < time.Second || c.WriteTimeout > time.Hour {
 		errs = append(errs, fmt.Errorf("write_timeout: %v must be from 1s to 1h", c.WriteTimeout))
 	}
-	if c.Classic.QueryToken && !c.HTTP.Auth.HasValue() {
-		errs = append(errs, errors.New("classic.query_token: needs http.auth, which the token is handed to"))
+	if c.Classic.QueryToken && c.Console == nil && (server == nil || !server.Auth.HasValue()) {
+		errs = append(errs, errors.New("classic.query_token: needs a console or http.auth, which the token is handed to"))
 	}
 	return errors.Join(errs...)
 }

@@ -28,7 +28,7 @@ func load(t *testing.T, name string) (*Config, error) {
 func TestDefaultConfig(t *testing.T) {
 	cfg := createDefaultConfig().(*Config)
 	require.NoError(t, confmap.Validate(cfg))
-	assert.Equal(t, "localhost:4400", cfg.HTTP.NetAddr.Endpoint)
+	assert.Equal(t, "localhost:4400", cfg.ownServer().NetAddr.Endpoint)
 	assert.Equal(t, 10_000, cfg.Ring.Records)
 	assert.Equal(t, 25*time.Second, cfg.PingInterval)
 	assert.False(t, cfg.Classic.QueryToken)
@@ -37,7 +37,7 @@ func TestDefaultConfig(t *testing.T) {
 func TestFullConfig(t *testing.T) {
 	cfg, err := load(t, "full.yaml")
 	require.NoError(t, err)
-	assert.Equal(t, "127.0.0.1:5000", cfg.HTTP.NetAddr.Endpoint)
+	assert.Equal(t, "127.0.0.1:5000", cfg.ownServer().NetAddr.Endpoint)
 	assert.Equal(t, "/live", cfg.Path)
 	assert.Equal(t, []string{"https://admin.example.com"}, cfg.AllowedOrigins)
 	assert.Equal(t, []string{"tail.example.com"}, cfg.AllowedHosts)
@@ -70,7 +70,7 @@ func TestInvalidConfig(t *testing.T) {
 		"recent_records: 0 must be",
 		"ping_interval: 1ms must be from 1s",
 		"write_timeout: 0s must be from 1s",
-		"classic.query_token: needs http.auth",
+		"classic.query_token: needs a console or http.auth",
 	} {
 		assert.ErrorContains(t, err, part)
 	}

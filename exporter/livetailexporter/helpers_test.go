@@ -14,6 +14,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -41,10 +42,18 @@ type tail struct {
 	url     string
 }
 
+// ownServer gives the configuration a server of its own, and returns it.
+func ownServer(cfg *Config) *serverConfig {
+	if !cfg.HTTP.HasValue() {
+		cfg.HTTP = configoptional.Some(defaultServer())
+	}
+	return cfg.HTTP.Get()
+}
+
 func start(t *testing.T, change func(*Config), extensions host) *tail {
 	t.Helper()
 	cfg := createDefaultConfig().(*Config)
-	cfg.HTTP.NetAddr.Endpoint = "127.0.0.1:0"
+	ownServer(cfg).NetAddr.Endpoint = "127.0.0.1:0"
 	if change != nil {
 		change(cfg)
 	}
@@ -71,7 +80,9 @@ func start(t *testing.T, change func(*Config), extensions host) *tail {
 		require.NoError(t, c.Start(ctx, extensions))
 		t.Cleanup(func() { require.NoError(t, c.Shutdown(ctx)) })
 	}
-	out.url = "ws://" + out.addr.String() + cfg.Path
+	if out.addr != nil {
+		out.url = "ws://" + out.addr.String() + cfg.Path
+	}
 	return out
 }
 

@@ -26,20 +26,26 @@ import (
 	"github.com/tailrace/tailrace/exporter/livetailexporter/internal/metadata"
 	"github.com/tailrace/tailrace/internal/livetail"
 	"github.com/tailrace/tailrace/internal/livetail/classic"
+	"github.com/tailrace/tailrace/internal/livetail/tailv1"
 	"github.com/tailrace/tailrace/internal/livetail/tailws"
+	"github.com/tailrace/tailrace/internal/webguard"
 )
 
 // liveTail is the exporter behind all signals of one component id.
 type liveTail struct {
+	id        component.ID
 	cfg       *Config
 	settings  component.TelemetrySettings
 	telemetry *metadata.TelemetryBuilder
 	hub       *livetail.Hub
+	version   string
+	history   *storeHistory // nil without a store
 
 	mu        sync.Mutex // guards what follows
 	ws        *tailws.Server
 	server    *http.Server
 	addr      net.Addr
+	unmount   []func()
 	serving   sync.WaitGroup
 	shutdowns sync.Once
 }
@@ -49,12 +55,20 @@ func newLiveTail(set exporter.Settings, cfg *Config) (*liveTail, error) {
 	if err != nil {
 		return nil, err
 	}
+	var past *storeHistory
+	var history livetail.History
+	if cfg.Store != nil {
+		past = &storeHistory{}
+		history = past
+	}
 	t := &liveTail{
-		cfg: cfg, settings: set.TelemetrySettings, telemetry: telemetry,
+		history: past,
+		id:      set.ID, cfg: cfg, settings: set.TelemetrySettings, telemetry: telemetry, version: set.BuildInfo.Version,
 		hub: livetail.New(livetail.Options{
 			RingRecords: cfg.Ring.Records, RingBytes: cfg.Ring.Bytes, TotalBytes: cfg.Ring.TotalBytes,
-			MaxSources: cfg.Ring.MaxSources, MaxRecord: cfg.Ring.MaxRecordBytes, RecentRecords: cfg.RecentRecords,
-			ClientBytes: cfg.ClientBufferBytes, MaxChannels: cfg.MaxSubscriptions, Format: classic.Format{},
+			MaxSources: cfg.Ring.MaxSources, MaxRecord: min(cfg.Ring.MaxRecordBytes, cfg.ClientBufferBytes/2), RecentRecords: cfg.RecentRecords,
+			ClientBytes: cfg.ClientBufferBytes, MaxChannels: cfg.MaxSubscriptions,
+			Format: classic.Format{}, AppendRecord: tailv1.AppendRecord, History: history,
 		}),
 	}
 	if err := t.registerMetrics(); err != nil {
@@ -65,29 +79,46 @@ func newLiveTail(set exporter.Settings, cfg *Config) (*liveTail, error) {
 	return t, nil
 }
 
-// Start opens the port. Whatever cannot work is an error here, at once.
+// Start opens the doors: the port of its own, the console, or both. Whatever cannot work is an error here, at once.
 func (t *liveTail) Start(ctx context.Context, host component.Host) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	opts, err := t.serverOptions(ctx, host)
+	if err := t.findStore(host); err != nil {
+		return err
+	}
+	t.ws = tailws.NewServer(t.serverOptions())
+	t.hub.Start()
+	if t.cfg.Console != nil {
+		if err := t.mount(host); err != nil {
+			return err
+		}
+	}
+	if own := t.cfg.ownServer(); own != nil {
+		return t.serve(ctx, host, own)
+	}
+	return nil
+}
+
+// serve starts the server of its own.
+func (t *liveTail) serve(ctx context.Context, host component.Host, own *serverConfig) error {
+	door, err := t.ownDoor(ctx, host, own)
 	if err != nil {
 		return err
 	}
-	listener, err := t.listen(ctx)
+	listener, err := listen(ctx, own)
 	if err != nil {
 		return err
 	}
-	t.ws = tailws.NewServer(opts)
 	mux := http.NewServeMux()
-	mux.Handle(t.cfg.Path, t.ws)
-	httpConfig := t.cfg.HTTP
-	httpConfig.Auth = configoptional.None[confighttp.AuthConfig]() // asked by tailws, so that browsers see close code 4001
+	mux.Handle(t.cfg.Path, t.ws.WebSocket(door))
+	mux.Handle(tailPath, t.ws.Tail(door))
+	httpConfig := *own
+	httpConfig.Auth = configoptional.None[confighttp.AuthConfig]() // asked by tailws, so that browsers see the close code
 	t.server, err = httpConfig.ToServer(ctx, host.GetExtensions(), t.settings, mux)
 	if err != nil {
 		return errors.Join(fmt.Errorf("http: %w", err), listener.Close())
 	}
 	t.addr = listener.Addr()
-	t.hub.Start()
 	server := t.server
 	t.serving.Go(func() {
 		if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -98,49 +129,47 @@ func (t *liveTail) Start(ctx context.Context, host component.Host) error {
 	return nil
 }
 
-func (t *liveTail) serverOptions(ctx context.Context, host component.Host) (tailws.Options, error) {
-	origins, _ := normalize(t.cfg.AllowedOrigins, "allowed_origins", tailws.NormalizeOrigin) // Validate has reported errors
-	hosts, _ := normalize(t.cfg.AllowedHosts, "allowed_hosts", tailws.NormalizeHost)
-	opts := tailws.Options{
-		Hub: t.hub, AllowedOrigins: origins, AllowedHosts: hosts,
-		MaxClients: t.cfg.MaxClients, MaxMessageBytes: t.cfg.MaxMessageBytes,
-		PingInterval: t.cfg.PingInterval, WriteTimeout: t.cfg.WriteTimeout, QueryToken: t.cfg.Classic.QueryToken,
+func (t *liveTail) serverOptions() tailws.Options {
+	return tailws.Options{
+		Hub: t.hub, Version: t.version, MaxClients: t.cfg.MaxClients, MaxPerIdentity: t.cfg.MaxClientsPerIdentity,
+		MaxMessageBytes: t.cfg.MaxMessageBytes, PingInterval: t.cfg.PingInterval, WriteTimeout: t.cfg.WriteTimeout,
+		AuthTimeout: t.cfg.AuthTimeout, QueryToken: t.cfg.Classic.QueryToken, Compression: t.cfg.Compression,
+		Hello: tailv1.Hello{
+			Version: t.version, Epoch: t.hub.Epoch(), PingIntervalMS: t.cfg.PingInterval.Milliseconds(), MaxMessageBytes: t.cfg.MaxMessageBytes,
+			MaxSubscriptions: t.cfg.MaxSubscriptions, ClientBytes: t.cfg.ClientBufferBytes, RingRecords: t.cfg.Ring.Records,
+		},
 	}
-	if t.cfg.HTTP.Auth.HasValue() {
-		auth := t.cfg.HTTP.Auth.Get().Config
-		authenticator, err := auth.GetServerAuthenticator(ctx, host.GetExtensions())
-		if err != nil {
-			return opts, fmt.Errorf("http.auth: %w", err)
-		}
-		opts.Authenticate = authenticator.Authenticate
-	}
-	return opts, nil
 }
 
-func (t *liveTail) listen(ctx context.Context) (net.Listener, error) {
+func (t *liveTail) ownDoor(ctx context.Context, host component.Host, own *serverConfig) (tailws.Door, error) {
+	origins, _ := normalize(t.cfg.AllowedOrigins, "allowed_origins", webguard.NormalizeOrigin) // Validate has reported errors
+	hosts, _ := normalize(t.cfg.AllowedHosts, "allowed_hosts", webguard.NormalizeHost)
+	door := tailws.Door{Guard: &webguard.Guard{Origins: origins, Hosts: hosts}}
+	if own.Auth.HasValue() {
+		auth := own.Auth.Get().Config
+		authenticator, err := auth.GetServerAuthenticator(ctx, host.GetExtensions())
+		if err != nil {
+			return door, fmt.Errorf("http.auth: %w", err)
+		}
+		door.Authority = serverAuth{authenticator}
+	}
+	return door, nil
+}
+
+func listen(ctx context.Context, own *serverConfig) (net.Listener, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	listener, err := t.cfg.HTTP.ToListener(ctx)
+	listener, err := own.ToListener(ctx)
 	switch {
 	case err == nil:
 		return listener, nil
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("http.endpoint: %s is in use by another program; stop that one, or set http.endpoint of "+
-			"the live_tail exporter to a free address: %w", t.cfg.HTTP.NetAddr.Endpoint, err)
+			"the live_tail exporter to a free address: %w", own.NetAddr.Endpoint, err)
 	default:
 		return nil, fmt.Errorf("http.endpoint: cannot listen on %s; set http.endpoint of the live_tail exporter to an "+
-			"address of this machine such as localhost:4400: %w", t.cfg.HTTP.NetAddr.Endpoint, err)
+			"address of this machine such as localhost:4400: %w", own.NetAddr.Endpoint, err)
 	}
-}
-
-// Handler is the WebSocket endpoint, for a server that mounts it beside its own; nil before Start.
-func (t *liveTail) Handler() http.Handler {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.ws == nil {
-		return nil
-	}
-	return t.ws
 }
 
 // Shutdown hands on what the hub has, says good-bye to the clients and closes the port.
@@ -148,11 +177,14 @@ func (t *liveTail) Shutdown(context.Context) error {
 	var err error
 	t.shutdowns.Do(func() {
 		t.mu.Lock()
-		ws, server := t.ws, t.server
+		ws, server, unmount := t.ws, t.server, t.unmount
 		t.mu.Unlock()
 		t.hub.Close()
 		if ws != nil {
 			ws.Close()
+		}
+		for _, f := range unmount {
+			f()
 		}
 		if server != nil {
 			err = server.Close()

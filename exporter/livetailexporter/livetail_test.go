@@ -6,8 +6,6 @@ package livetailexporter
 import (
 	"context"
 	"net"
-	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
@@ -28,7 +26,7 @@ func TestPortInUse(t *testing.T) {
 	require.NoError(t, err)
 	defer taken.Close()
 	cfg := createDefaultConfig().(*Config)
-	cfg.HTTP.NetAddr.Endpoint = taken.Addr().String()
+	ownServer(cfg).NetAddr.Endpoint = taken.Addr().String()
 	e, err := NewFactory().CreateLogs(context.Background(), exportertest.NewNopSettings(metadata.Type), cfg)
 	require.NoError(t, err)
 	began := time.Now()
@@ -41,7 +39,7 @@ func TestPortInUse(t *testing.T) {
 
 func TestBadEndpoint(t *testing.T) {
 	cfg := createDefaultConfig().(*Config)
-	cfg.HTTP.NetAddr.Endpoint = "192.0.2.1:4400" // not of this machine
+	ownServer(cfg).NetAddr.Endpoint = "192.0.2.1:4400" // not of this machine
 	e, err := NewFactory().CreateTraces(context.Background(), exportertest.NewNopSettings(metadata.Type), cfg)
 	require.NoError(t, err)
 	require.ErrorContains(t, e.Start(context.Background(), componenttest.NewNopHost()), "http.endpoint: cannot listen on 192.0.2.1:4400")
@@ -61,21 +59,11 @@ func TestTwoInstances(t *testing.T) {
 	assert.Equal(t, "web-b", cb.next().Payload["server"])
 }
 
-// Another server can mount the endpoint.
-func TestHandler(t *testing.T) {
-	tl := start(t, nil, nil)
-	srv := httptest.NewServer(tl.Handler())
-	defer srv.Close()
-	c := connect(t, "ws"+strings.TrimPrefix(srv.URL, "http"))
-	c.ask(`{"type":"ping"}`, `{"type":"pong","payload":{}}`)
-	c.Close()
-}
-
 func TestMetrics(t *testing.T) {
 	tt := componenttest.NewTelemetry()
 	defer func() { require.NoError(t, tt.Shutdown(context.Background())) }()
 	cfg := createDefaultConfig().(*Config)
-	cfg.HTTP.NetAddr.Endpoint = "127.0.0.1:0"
+	ownServer(cfg).NetAddr.Endpoint = "127.0.0.1:0"
 	set := exportertest.NewNopSettings(metadata.Type)
 	set.TelemetrySettings = tt.NewTelemetrySettings()
 	f := &factory{shared: newShared()}
@@ -107,6 +95,8 @@ func TestMetrics(t *testing.T) {
 	metadatatest.AssertEqualLiveTailRingRecords(t, tt, point(5), ignore)
 	metadatatest.AssertEqualLiveTailRingSize(t, tt, point(int64(tl.hub.Stats().RingBytes)), ignore)
 	metadatatest.AssertEqualLiveTailSent(t, tt, point(int64(tl.serverStats().BytesSent)), ignore)
+	metadatatest.AssertEqualLiveTailFrames(t, tt, point(int64(tl.serverStats().FramesSent)), ignore)
+	metadatatest.AssertEqualLiveTailWrites(t, tt, point(int64(tl.serverStats().Writes)), ignore)
 	metadatatest.AssertEqualLiveTailWriteErrors(t, tt, point(0), ignore)
 	reasons := func(names ...string) (out []metricdata.DataPoint[int64]) {
 		for _, n := range names {
@@ -114,7 +104,7 @@ func TestMetrics(t *testing.T) {
 		}
 		return out
 	}
-	metadatatest.AssertEqualLiveTailDropped(t, tt, reasons("slow", "disconnected", "overload", "evicted"), ignore)
-	metadatatest.AssertEqualLiveTailRefused(t, tt, reasons("origin", "authentication", "too_many"), ignore)
+	metadatatest.AssertEqualLiveTailDropped(t, tt, reasons("slow", "disconnected", "overload", "evicted", "sampled"), ignore)
+	metadatatest.AssertEqualLiveTailRefused(t, tt, reasons("origin", "authentication", "too_many", "forbidden", "message"), ignore)
 	c.Close()
 }

@@ -36,9 +36,16 @@ func (t *liveTail) registerMetrics() error {
 		b.RegisterLiveTailDuplicatesCallback(hub(func(s livetail.Stats) int64 { return int64(s.Duplicates) })),
 		b.RegisterLiveTailMatchedCallback(hub(func(s livetail.Stats) int64 { return int64(s.Matched) })),
 		b.RegisterLiveTailDeliveredCallback(hub(func(s livetail.Stats) int64 { return int64(s.Delivered) })),
+		b.RegisterLiveTailStoredCallback(hub(func(s livetail.Stats) int64 { return int64(s.Stored) })),
 		b.RegisterLiveTailRingRecordsCallback(hub(func(s livetail.Stats) int64 { return int64(s.RingRecords) })),
 		b.RegisterLiveTailRingSizeCallback(hub(func(s livetail.Stats) int64 { return int64(s.RingBytes) })),
 		b.RegisterLiveTailSentCallback(server(func(s tailws.Stats) int64 { return int64(s.BytesSent) })),
+		b.RegisterLiveTailFramesCallback(server(func(s tailws.Stats) int64 { return int64(s.FramesSent) })),
+		b.RegisterLiveTailWritesCallback(server(func(s tailws.Stats) int64 { return int64(s.Writes) })),
+		b.RegisterLiveTailWriteDurationCallback(func(_ context.Context, o metric.Float64Observer) error {
+			o.Observe(float64(t.serverStats().WriteNanos) / 1e9)
+			return nil
+		}),
 		b.RegisterLiveTailWriteErrorsCallback(server(func(s tailws.Stats) int64 { return int64(s.WriteErrors) })),
 		b.RegisterLiveTailDroppedCallback(func(_ context.Context, o metric.Int64Observer) error {
 			s := t.hub.Stats()
@@ -46,6 +53,7 @@ func (t *liveTail) registerMetrics() error {
 			observe(o, s.DroppedClosed, "disconnected")
 			observe(o, s.DroppedBusy, "overload")
 			observe(o, s.DroppedEvicted, "evicted")
+			observe(o, s.DroppedSampled, "sampled")
 			return nil
 		}),
 		b.RegisterLiveTailRefusedCallback(func(_ context.Context, o metric.Int64Observer) error {
@@ -53,6 +61,8 @@ func (t *liveTail) registerMetrics() error {
 			observe(o, s.RefusedOrigin, "origin")
 			observe(o, s.RefusedAuth, "authentication")
 			observe(o, s.RefusedTooMany, "too_many")
+			observe(o, s.RefusedForbidden, "forbidden")
+			observe(o, s.RefusedMessage, "message")
 			return nil
 		}),
 	)

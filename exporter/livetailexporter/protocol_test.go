@@ -213,7 +213,7 @@ func TestAuthentication(t *testing.T) {
 	id := component.MustNewID("tokens")
 	for _, queryToken := range []bool{false, true} {
 		tl := start(t, func(c *Config) {
-			c.HTTP.Auth = configoptional.Some(confighttp.AuthConfig{Config: configauth.Config{AuthenticatorID: id}})
+			ownServer(c).Auth = configoptional.Some(confighttp.AuthConfig{Config: configauth.Config{AuthenticatorID: id}})
 			c.Classic.QueryToken = queryToken
 		}, host{id: tokens{}})
 		for _, tc := range []struct {
@@ -268,6 +268,27 @@ func TestPings(t *testing.T) {
 	<-pinged
 	c.Close()
 	<-read
+}
+
+// A client that only listens, and is sent something all the time, is not taken for gone: it answers pings.
+func TestBusyListenerStays(t *testing.T) {
+	for _, v1 := range []bool{false, true} {
+		tl := start(t, func(c *Config) { c.PingInterval = time.Second }, nil)
+		c := dial(t, tl.url, nil)
+		if v1 {
+			c = connectV1(t, tl.url, nil)
+		}
+		c.say(`{"type":"subscribe","payload":{"channel":"server:web-1"}}`)
+		c.of("subscribed")
+		for i := 0; i < 60; i++ { // beyond two intervals and their grace
+			tl.print(t, "web-1", i, 1, 10)
+			for m := c.next(); m.Type != "server:log" && m.Type != "batch"; m = c.next() {
+				require.NotEqual(t, "error", m.Type)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		tl.stop(t)
+	}
 }
 
 func TestGoodbye(t *testing.T) {

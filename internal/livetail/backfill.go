@@ -3,13 +3,18 @@
 
 package livetail
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/tailrace/tailrace/internal/access"
+)
 
 // backfill walks over the records that the rings held when a subscription began. It holds no records, only its place:
 // a slow client pins one chunk for each ring that it reads. What a ring evicts meanwhile is counted as dropped.
 type backfill struct {
 	hub    *Hub
 	sub    *subscription
+	caller *access.Caller
 	others []*subscription // of the same client; what they bring is not brought again
 	want   int
 	rings  []*ring
@@ -23,7 +28,8 @@ type backfill struct {
 	ready     bool
 	started   bool
 	cancelled bool
-	left      int // records still to come; set by resolve
+	tell      bool // of what is cancelled
+	left      int  // records still to come; set by resolve
 }
 
 // cursor stands before a record of a ring. Guarded by Hub.mu.
@@ -36,9 +42,9 @@ type cursor struct {
 
 // newBackfill is called with Hub.mu held.
 func newBackfill(h *Hub, sub *subscription, others []*subscription, want int) *backfill {
-	b := &backfill{hub: h, sub: sub, others: others, want: want}
+	b := &backfill{hub: h, sub: sub, caller: sub.client.caller, others: others, want: want}
 	for _, r := range h.rings {
-		if r.records > 0 && sub.ch.has(r.source) {
+		if r.records > 0 && sub.ch.has(r.source) && b.caller.MayRead(r.source.Project) {
 			b.rings = append(b.rings, r)
 		}
 	}
@@ -78,8 +84,8 @@ func (b *backfill) resolve() int {
 	b.hub.mu.Unlock()
 	for _, r := range b.rings {
 		b.hub.mu.Lock()
-		off := r.headOff
-		for c := r.head; c != nil; c = c.next {
+		c, off := r.oldest()
+		for ; c != nil; c = c.next {
 			if !newest.full() || c.lastSeq > newest.min() {
 				for off < len(c.buf) {
 					rec := Record(c.buf[off : off+recordLen(c.buf[off:])])
@@ -121,6 +127,9 @@ func (s *Subscriber) takeBackfill(t *Taken, b *backfill, add func([]byte)) (more
 	if b.left == 0 || b.cancelled {
 		if b.cancelled {
 			s.hub.stats.gone.Add(uint64(b.left))
+			if b.tell {
+				s.dropped += uint64(b.left)
+			}
 			b.left = 0
 		}
 		return false
@@ -183,10 +192,10 @@ func (b *backfill) advance(c *cursor) {
 	if c.rec != nil || c.ring == nil {
 		return
 	}
-	if c.chunk == nil || c.chunk.evicted {
-		c.chunk, c.off = c.ring.head, c.ring.headOff
-	} else if c.chunk == c.ring.head && c.off < c.ring.headOff {
-		c.off = c.ring.headOff
+	if head, off := c.ring.oldest(); c.chunk == nil || c.chunk.evicted {
+		c.chunk, c.off = head, off
+	} else if c.chunk == head && c.off < off {
+		c.off = off
 	}
 	for c.chunk != nil {
 		if c.chunk.lastSeq < b.from {
@@ -211,6 +220,60 @@ func (b *backfill) advance(c *cursor) {
 		c.chunk, c.off = c.chunk.next, 0
 	}
 	*c = cursor{}
+}
+
+// newest returns the sequence number before the newest records that the rings hold and the request asks for, and how many they are. It must not be
+// called with Hub.mu held; a ring is looked at without the lock, which is safe while there is a stream (Hub.keep).
+func (h *Hub) newest(req Request, caller *access.Caller) (before uint64, records int) {
+	found := minHeap{limit: min(req.Backfill, h.opts.RingRecords)}
+	h.mu.Lock()
+	rings := make([]*ring, 0, len(h.rings))
+	for _, r := range h.rings {
+		if r.records > 0 && req.Channel.has(r.source) && caller.MayRead(r.source.Project) {
+			rings = append(rings, r)
+		}
+	}
+	upTo := h.seq
+	slices.SortFunc(rings, func(x, y *ring) int { return int(int64(y.lastSeq - x.lastSeq)) })
+	h.mu.Unlock()
+	type piece struct {
+		buf  []byte
+		last uint64
+	}
+	var pieces []piece
+	for _, r := range rings {
+		pieces = pieces[:0]
+		h.mu.Lock()
+		c, off := r.oldest()
+		for ; c != nil; c = c.next {
+			pieces = append(pieces, piece{c.buf[off:], c.lastSeq})
+			off = 0
+		}
+		h.mu.Unlock()
+		for _, p := range slices.Backward(pieces) { // the newest first: they fill the heap, and most others are passed over
+			if found.full() && p.last <= found.min() {
+				break
+			}
+			for b := p.buf; len(b) > 0; {
+				rec := Record(b[:recordLen(b)])
+				b = b[len(rec):]
+				if rec.Seq() > upTo || found.full() && rec.Seq() <= found.min() {
+					continue
+				}
+				if req.Channel.Kind == ChannelTrace && rec.TraceID() != req.Channel.Trace {
+					continue
+				}
+				if !req.Since.IsZero() && rec.UnixNano() < req.Since.UnixNano() || !req.Filter.Match(&r.source, rec) {
+					continue
+				}
+				found.push(rec.Seq())
+			}
+		}
+	}
+	if len(found.seqs) == 0 {
+		return upTo, 0
+	}
+	return found.min() - 1, len(found.seqs)
 }
 
 // minHeap keeps the highest numbers that it was given.

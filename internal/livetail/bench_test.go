@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/tailrace/tailrace/internal/access"
 	"github.com/tailrace/tailrace/internal/livetail"
 	"github.com/tailrace/tailrace/internal/livetail/classic"
 )
@@ -76,7 +77,8 @@ func BenchmarkFanOut(b *testing.B) {
 			var done sync.WaitGroup
 			stop := make(chan struct{})
 			for range subscribers {
-				s := h.NewSubscriber()
+				wake := make(chan struct{}, 1)
+				s := h.NewSubscriber(access.Local(), notify(wake))
 				if err := s.Subscribe(channel(b, "server:web-1"), 0, func(int) []byte { return []byte("{}") }); err != nil {
 					b.Fatal(err)
 				}
@@ -93,7 +95,7 @@ func BenchmarkFanOut(b *testing.B) {
 							s.Sent(t.Records)
 						}
 						select {
-						case <-s.Wake():
+						case <-wake:
 						case <-stop:
 							return
 						}
@@ -125,7 +127,7 @@ func BenchmarkEncode(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			f := &capture{}
 			h := newHub(b, func(o *livetail.Options) { o.Format = f })
-			s := h.NewSubscriber()
+			s := h.NewSubscriber(access.Local(), func() {})
 			if err := s.Subscribe(channel(b, name), 0, func(int) []byte { return nil }); err != nil {
 				b.Fatal(err)
 			}

@@ -78,6 +78,16 @@ func ParseChannel(name string) (Channel, error) {
 	return Channel{Kind: kind, Trace: [16]byte(raw)}, nil
 }
 
+// Project is the project of a channel that has only one, and whether it has.
+func (c Channel) Project() (id string, ok bool) {
+	switch c.Kind {
+	case ChannelProject, ChannelLogs, ChannelSpans, ChannelMetrics, ChannelScores:
+		return c.ID, true
+	default:
+		return "", false
+	}
+}
+
 // has reports whether records of src can be in the channel. For a trace that is decided by the record.
 func (c Channel) has(src Source) bool {
 	switch c.Kind {
@@ -114,15 +124,12 @@ func (c Channel) hasRecord(src Source, rec Record) bool {
 // channel is a Channel that somebody subscribed to.
 type channel struct {
 	Channel
-	// subs is replaced, never changed in place: the dispatcher reads it without the lock. Guarded by Hub.mu.
-	subs []*subscription
+	// views is replaced, never changed in place: the dispatcher reads it without the lock. Guarded by Hub.mu.
+	views []*view
 
 	// What follows belongs to the dispatcher, for one cycle.
 	entries []int32 // indexes of the cycle's records that are in the channel
-	snap    []*subscription
-	frames  []Frame
-	bytes   int
-	built   bool
+	snap    []*view
 }
 
 // staticChannels appends the subscribed channels that every record of src is in.

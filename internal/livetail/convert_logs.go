@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/tailrace/tailrace/internal/identity"
+	"github.com/tailrace/tailrace/internal/unfinished"
 )
 
 // AttrPublicURL is where a deployment can be reached.
@@ -35,7 +36,23 @@ func (b *Batch) AddLogs(ld plog.Logs) {
 		open := Signal(0) // the signal of the group being filled
 		for _, sl := range rl.ScopeLogs().All() {
 			for _, lr := range sl.LogRecords().All() {
-				m := readMarks(lr)
+				m, again := b.putLog(&res, lr, marks{event: lr.EventName()})
+				if again {
+					b.drop()
+					m = readMarks(lr)
+					if m.partial != "" {
+						if m.partial != unfinished.EventHeartbeat {
+							continue // the span itself comes with the spans
+						}
+						b.source(res.source(SignalSpan))
+						open = SignalSpan
+						if b.addPartial(res, lr) {
+							b.partial = true
+							continue
+						}
+					}
+					m, _ = b.putLog(&res, lr, m)
+				}
 				signal := SignalLog
 				if m.event == identity.EventEvaluationResult {
 					signal = SignalScore
@@ -44,41 +61,53 @@ func (b *Batch) AddLogs(ld plog.Logs) {
 					b.source(res.source(signal))
 					open = signal
 				}
-				b.addLog(res, lr, signal, m)
+				b.endLog(&res, lr, signal, m)
 			}
 		}
 	}
 }
 
-func (b *Batch) addLog(res resource, lr plog.LogRecord, signal Signal, m marks) {
-	b.begin(signal)
+// putLog writes a record up to its attributes. What they say about it comes after what they decide (an event name, for one),
+// which is rare: again tells that it has to be dropped and written once more, by all that readMarks finds.
+func (b *Batch) putLog(res *resource, lr plog.LogRecord, m marks) (_ marks, again bool) {
+	b.begin(SignalLog)
 	t := lr.Timestamp()
 	if t == 0 {
 		t = lr.ObservedTimestamp()
-		b.untimed = true
 	}
 	b.putTimes(uint64(t), 0)
-	class, stderr := classify(lr, m)
-	h := b.header()
-	h[offClass] = byte(class)
-	h[offLevel] = byte(min(max(lr.SeverityNumber(), 0), 24))
-	if stderr {
-		b.flag(FlagStderr)
-	}
 	trace, span := lr.TraceID(), lr.SpanID()
+	h := b.header()
 	copy(h[offTrace:], trace[:])
 	copy(h[offSpan:], span[:])
 	b.putString(res.service)
 	b.putString(m.event)
 	b.putString(lr.SeverityText())
 	b.putValue(lr.Body(), 0)
-	b.putMap(lr.Attributes(), 0, identity.AttrLogUID)
+	event := m.event
+	b.putLogAttributes(lr.Attributes(), &m)
+	return m, m.event != event || m.partial != "" || b.full
+}
+
+// endLog completes the record that putLog wrote.
+func (b *Batch) endLog(res *resource, lr plog.LogRecord, signal Signal, m marks) {
+	if lr.Timestamp() == 0 {
+		b.untimed = true
+	}
+	class, stderr := classify(lr, m)
+	h := b.header()
+	h[offSignal] = byte(signal)
+	h[offClass] = byte(class)
+	h[offLevel] = byte(min(max(lr.SeverityNumber(), 0), 24))
+	if stderr {
+		b.flag(FlagStderr)
+	}
 	// identity stamps a fresh uid on every try of a sender that gave none: the content is hashed without it.
 	b.putContent(res)
 	uid := m.uid
 	key := uint64(0)
 	if uid != "" {
-		key = hash2(maphash.String(b.seed, uid), maphash.String(b.seed, res.id.Project), 'l')
+		key = hash2(maphash.String(b.seed, uid), res.projectHash(b.seed), 'l')
 	}
 	if short := cut(uid, maxUID); len(short) < len(uid) {
 		b.flag(FlagTruncated)
@@ -89,32 +118,39 @@ func (b *Batch) addLog(res resource, lr plog.LogRecord, signal Signal, m marks) 
 }
 
 // putContent adds the record to the hash of the whole batch.
-func (b *Batch) putContent(res resource) {
+func (b *Batch) putContent(res *resource) {
 	b.identify = true
-	maphash.WriteComparable(&b.content, [2]uint64{b.contentHash(), res.hash(b.seed)})
+	b.content = hash2(hash2(b.content, b.contentHash(), 'c'), res.hash(b.seed), 'r')
 }
 
 // marks are the attributes that decide what a log record is, found in one pass.
 type marks struct {
 	event, stream, uid string
-	line               bool // there is a stream
+	partial            string // the event about an unfinished span
+	line               bool   // there is a stream
 }
 
-func readMarks(lr plog.LogRecord) (m marks) {
-	m.event = lr.EventName()
+func readMarks(lr plog.LogRecord) marks {
+	m := marks{event: lr.EventName()}
 	for k, v := range lr.Attributes().All() {
-		switch k {
-		case identity.AttrEventName:
-			if m.event == "" {
-				m.event = v.Str()
-			}
-		case identity.AttrLogStream:
-			m.stream, m.line = v.Str(), true
-		case identity.AttrLogUID:
-			m.uid = v.AsString()
-		}
+		m.note(k, v)
 	}
 	return m
+}
+
+func (m *marks) note(k string, v pcommon.Value) {
+	switch k {
+	case identity.AttrEventName:
+		if m.event == "" {
+			m.event = v.Str()
+		}
+	case identity.AttrLogStream:
+		m.stream, m.line = v.Str(), true
+	case unfinished.AttrEvent:
+		m.partial = v.Str()
+	case identity.AttrLogUID:
+		m.uid = v.AsString()
+	}
 }
 
 // classify says what a record reports, and whether it is a line of standard error.
@@ -163,11 +199,11 @@ type resource struct {
 	id      identity.Identity
 	service string
 	attrs   pcommon.Map
-	hashed  *uint64 // filled on first use
+	hashed  *[2]uint64 // of the attributes, and of the project; filled on first use
 }
 
 func newResource(r pcommon.Resource) resource {
-	res := resource{id: identity.FromResource(r.Attributes()), attrs: r.Attributes(), hashed: new(uint64)}
+	res := resource{id: identity.FromResource(r.Attributes()), attrs: r.Attributes(), hashed: new([2]uint64)}
 	if v, ok := r.Attributes().Get(attrServiceName); ok {
 		res.service = v.AsString()
 	}
@@ -181,10 +217,18 @@ func (r resource) source(s Signal) Source {
 // hash tells resources apart, whatever the order of their attributes: two pods without a server id send the same
 // series.
 func (r resource) hash(seed maphash.Seed) uint64 {
-	if *r.hashed == 0 {
-		*r.hashed = attributesHash(seed, r.attrs) | 1
+	if r.hashed[0] == 0 {
+		r.hashed[0] = attributesHash(seed, r.attrs) | 1
 	}
-	return *r.hashed
+	return r.hashed[0]
+}
+
+// projectHash tells projects apart.
+func (r resource) projectHash(seed maphash.Seed) uint64 {
+	if r.hashed[1] == 0 {
+		r.hashed[1] = maphash.String(seed, r.id.Project) | 1
+	}
+	return r.hashed[1]
 }
 
 // attributesHash does not depend on the order of the attributes.

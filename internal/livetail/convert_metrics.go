@@ -113,7 +113,7 @@ func beginPoint[P anyPoint](b *Batch, p point, dp P, flags Flag) {
 }
 
 func endPoint[P anyPoint](b *Batch, p point, dp P) {
-	b.putMap(dp.Attributes(), 0, "")
+	b.putMap(dp.Attributes(), 0)
 	b.end(hash2(p.series+attributesHash(b.seed, dp.Attributes()), uint64(dp.Timestamp()), 'm'))
 }
 

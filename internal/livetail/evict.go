@@ -60,6 +60,7 @@ func (h *Hub) forgetSilent() {
 		for r.head != nil {
 			r.dropChunk()
 		}
+		h.forgotten = max(h.forgotten, r.lastSeq)
 		delete(h.rings, r.source)
 	}
 }

@@ -15,8 +15,10 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.uber.org/goleak"
 
+	"github.com/tailrace/tailrace/internal/access"
 	"github.com/tailrace/tailrace/internal/livetail"
 	"github.com/tailrace/tailrace/internal/livetail/classic"
+	"github.com/tailrace/tailrace/internal/livetail/tailv1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -24,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func newHub(tb testing.TB, change func(*livetail.Options)) *livetail.Hub {
 	tb.Helper()
 	opts := livetail.DefaultOptions()
-	opts.Format = classic.Format{}
+	opts.Format, opts.AppendRecord = classic.Format{}, tailv1.AppendRecord
 	if change != nil {
 		change(&opts)
 	}
@@ -107,14 +109,25 @@ func decode(tb testing.TB, data []byte) message {
 type client struct {
 	tb       testing.TB
 	sub      *livetail.Subscriber
+	wake     chan struct{}
 	messages []message
 	records  int
 	dropped  uint64
 }
 
+func notify(wake chan struct{}) func() {
+	return func() {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
 func newClient(tb testing.TB, h *livetail.Hub) *client {
 	tb.Helper()
-	c := &client{tb: tb, sub: h.NewSubscriber()}
+	c := &client{tb: tb, wake: make(chan struct{}, 1)}
+	c.sub = h.NewSubscriber(access.Local(), notify(c.wake))
 	tb.Cleanup(c.sub.Close)
 	return c
 }
@@ -152,7 +165,7 @@ func (c *client) await(done func() bool) {
 	timeout := time.After(20 * time.Second)
 	for c.take(); !done(); c.take() {
 		select {
-		case <-c.sub.Wake():
+		case <-c.wake:
 		case <-timeout:
 			require.FailNow(c.tb, "timed out", "%d records, %d dropped", c.records, c.dropped)
 		}

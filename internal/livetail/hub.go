@@ -10,13 +10,18 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/oklog/ulid/v2"
 )
 
 // Form is how a record looks to a subscriber, as the Format defines it. 0: the record is not for this channel.
 type Form uint8
 
-// MaxForms is how many forms a Format may have, FormNone included.
+// MaxForms is how many forms a Format may have, FormNone included, and that of the streams.
 const MaxForms = 8
+
+// formStream is how a record looks on a stream.
+const formStream Form = MaxForms - 1
 
 // FormNone is the form of a record that a channel does not show.
 const FormNone Form = 0
@@ -40,6 +45,10 @@ type Options struct {
 	ClientBytes   int // bytes that wait for one subscriber
 	MaxChannels   int // subscriptions of one subscriber
 	Format        Format
+	// AppendRecord appends a record as the streams show it, a JSON object. It is stateless and safe for concurrent use.
+	AppendRecord func(dst []byte, src Source, rec Record) []byte
+	// History fills in for streams what the rings do not have, nil: nothing does.
+	History History
 }
 
 // DefaultOptions are the defaults of the live_tail exporter, without a Format.
@@ -60,6 +69,7 @@ var (
 // Safe for concurrent use.
 type Hub struct {
 	opts    Options
+	epoch   string
 	seed    maphash.Seed
 	batches sync.Pool
 	stats   counters
@@ -77,34 +87,48 @@ type Hub struct {
 	generation    uint64 // changes with the set of subscribed channels
 	subscriptions int
 	subscribers   map[*Subscriber]struct{}
+	streams       map[*Stream]struct{}
+	private       uint64 // views that were not shared, ever
+	samplers      map[*view]struct{}
+	forgotten     uint64 // nothing is known of what forgotten sources had up to it
+	clock         clock
+	open          openSpans
 	backlog       backlog
-	cycling       bool   // a dispatch cycle holds records
-	spare         []byte // for the next chunk of a ring, nil: none
+	cycling       bool // a dispatch cycle holds records
+	spares        spares
 	closed        bool
 
 	// dispatchMu is held for one dispatch cycle and guards cycle. Taken before mu.
 	dispatchMu sync.Mutex
 	cycle      cycle
 
-	wake chan struct{} // there is a backlog
-	stop chan struct{}
-	done sync.WaitGroup
+	fills    fills
+	scanning int // fills that may look at rings without the lock; guarded by mu
+	began    time.Time
+	wake     chan struct{} // there is a backlog
+	stop     chan struct{}
+	done     sync.WaitGroup
 }
 
 // New returns a hub. Start makes it hand records to subscribers, Close ends it.
 func New(opts Options) *Hub {
 	h := &Hub{
-		opts: opts, seed: maphash.MakeSeed(),
+		opts: opts, epoch: ulid.Make().String(), seed: maphash.MakeSeed(),
+		streams: map[*Stream]struct{}{}, samplers: map[*view]struct{}{},
 		rings: map[Source]*ring{}, channels: map[Channel]*channel{}, subscribers: map[*Subscriber]struct{}{},
-		recent: newRecent(opts.RecentRecords),
-		wake:   make(chan struct{}, 1), stop: make(chan struct{}), generation: 1,
+		recent: newRecent(opts.RecentRecords), began: time.Now(),
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), generation: 1,
 	}
+	h.fills.init()
 	h.batches.New = func() any { return &Batch{limit: opts.MaxRecord, seed: h.seed} }
 	return h
 }
 
 // Start starts the dispatcher. It is called once, before Close.
 func (h *Hub) Start() { h.done.Go(h.dispatch) }
+
+// Epoch names this run of the hub: sequence numbers of another epoch mean nothing here.
+func (h *Hub) Epoch() string { return h.epoch }
 
 // NewBatch returns an empty batch for Publish.
 func (h *Hub) NewBatch() *Batch {
@@ -138,10 +162,11 @@ func (h *Hub) publish(b *Batch) (queued bool) {
 	if h.closed {
 		return false
 	}
-	if b.identify && !b.untimed && !h.recent.add(hash2(b.content.Sum64(), uint64(len(b.recs)), 'b')) {
+	if b.identify && !b.untimed && !b.partial && !h.recent.add(hash2(b.content, uint64(len(b.recs)), 'b')) {
 		h.stats.duplicates.Add(uint64(len(b.recs)))
 		return false
 	}
+	h.clock.note(h.seq, time.Now().UnixNano())
 	for i, g := range b.groups {
 		to := len(b.recs)
 		if i+1 < len(b.groups) {
@@ -152,23 +177,58 @@ func (h *Hub) publish(b *Batch) (queued bool) {
 		}
 		r := h.ring(g.source)
 		watched := len(h.watchers(r)) > 0
-		for _, p := range b.recs[g.from:to] {
-			if p.key != 0 && !h.recent.add(p.key) {
-				h.stats.duplicates.Add(1)
-				continue
+		for recs := b.recs[g.from:to]; len(recs) > 0; {
+			n := 1
+			for n < len(recs) && recs[n].piece == recs[0].piece {
+				n++
 			}
-			h.seq++
-			raw := b.buf[p.off:]
-			raw = raw[:recordLen(raw)]
-			binary.LittleEndian.PutUint64(raw[offSeq:], h.seq)
-			rec := h.keep(r, raw)
-			if watched || h.traces > 0 && h.traced(rec) {
-				h.backlog.push(entry{rec: rec, ring: r})
-				queued = true
+			piece := b.piece(recs[0].piece)
+			buf, fresh := *piece, h.number(b, g.source, recs[:n])
+			// A piece that is a chunk already, and full enough to be one, is not copied.
+			last := int(recs[n-1].off)
+			whole := fresh && recs[0].off == 0 && last+recordLen(buf[last:]) == len(buf) && cap(buf) == maxChunk && len(buf) >= maxChunk-maxChunk/8
+			if whole {
+				*piece = h.take(r, buf, n)
 			}
+			for _, p := range recs[:n] {
+				if p.again {
+					continue
+				}
+				rec := Record(buf[p.off:])
+				rec = rec[:recordLen(rec):recordLen(rec)]
+				if !whole {
+					rec = h.keep(r, rec)
+				}
+				if watched || h.traces > 0 && h.traced(rec) {
+					h.backlog.push(entry{rec: rec, ring: r})
+					queued = true
+				}
+			}
+			recs = recs[n:]
 		}
 	}
 	return queued
+}
+
+// number gives those records that are new their sequence numbers, and reports whether all are.
+func (h *Hub) number(b *Batch, src Source, recs []pending) (all bool) {
+	all = true
+	for i := range recs {
+		p := &recs[i]
+		rec := b.record(p)
+		back := false // an open span that was taken for orphaned is heard of
+		if src.Signal == SignalSpan && p.key != 0 {
+			p.again, back = h.open.see(h, src, rec, p.every)
+		}
+		if p.again || p.key != 0 && !h.recent.add(p.key) && !back {
+			h.stats.duplicates.Add(1)
+			p.again, all = true, false
+			continue
+		}
+		h.seq++
+		binary.LittleEndian.PutUint64(rec[offSeq:], h.seq)
+	}
+	return all
 }
 
 func (h *Hub) traced(rec Record) bool {
@@ -201,9 +261,23 @@ func (h *Hub) ring(s Source) *ring {
 }
 
 // keep copies a record into its ring and keeps the ring and all rings within their bounds.
-func (h *Hub) keep(r *ring, raw []byte) Record {
+func (h *Hub) keep(r *ring, raw Record) Record {
 	bytes, records := r.bytes, r.records
-	rec := r.append(raw, &h.spare)
+	rec := r.append(raw, &h.spares)
+	h.bound(r, bytes, records)
+	return rec
+}
+
+// take makes buf, which has n records, a chunk of a ring, and returns another one for it if there is one.
+func (h *Hub) take(r *ring, buf []byte, n int) (spare []byte) {
+	bytes, records := r.bytes, r.records
+	r.take(buf, n)
+	h.bound(r, bytes, records)
+	return h.spares.take(maxChunk)
+}
+
+// bound brings a ring back into its bounds that had so many bytes and records.
+func (h *Hub) bound(r *ring, bytes, records int) {
 	for r.records > h.opts.RingRecords {
 		r.dropRecord()
 	}
@@ -212,8 +286,8 @@ func (h *Hub) keep(r *ring, raw []byte) Record {
 	}
 	if r.freed != nil {
 		// Without subscribers nobody can still be reading it: the next chunk costs no garbage.
-		if cap(r.freed) == maxChunk && len(h.subscribers) == 0 && !h.cycling && h.backlog.bytes == 0 {
-			h.spare = r.freed
+		if len(h.subscribers)+len(h.streams)+h.scanning == 0 && !h.cycling && h.backlog.bytes == 0 {
+			h.spares.put(r.freed)
 		}
 		r.freed = nil
 	}
@@ -222,7 +296,6 @@ func (h *Hub) keep(r *ring, raw []byte) Record {
 	if h.ringBytes > h.opts.TotalBytes {
 		h.shrink()
 	}
-	return rec
 }
 
 // Close stops the dispatcher after it has handed on what is there. Records published later are ignored, and
@@ -236,6 +309,7 @@ func (h *Hub) Close() {
 		close(h.stop)
 	}
 	h.done.Wait()
+	h.fills.close()
 }
 
 // Stats is a snapshot of what a hub did since it began, and of what it holds.
@@ -244,13 +318,15 @@ type Stats struct {
 	Matched, Delivered          uint64 // records times subscribers
 	DroppedSlow, DroppedClosed  uint64 // of Matched: the client was slow; it went away first
 	DroppedBusy, DroppedEvicted uint64 // of Matched: the hub was overloaded; the ring lost it before it was sent
+	Stored                      uint64 // records from the history, beside Delivered
+	DroppedSampled              uint64 // of Matched: above the max_rate that the client asked for
 	Sources                     int
 	RingRecords, RingBytes      int
 	Subscribers, Subscriptions  int
 }
 
 type counters struct {
-	seen, duplicates, matched, delivered, slow, gone, busy, evicted atomic.Uint64
+	seen, duplicates, matched, delivered, slow, gone, busy, evicted, sampled, stored atomic.Uint64
 }
 
 // Stats returns the current numbers. Matched is the sum of Delivered, all Dropped and what still waits.
@@ -261,11 +337,8 @@ func (h *Hub) Stats() Stats {
 	return Stats{
 		Seen: c.seen.Load(), Duplicates: c.duplicates.Load(), Matched: c.matched.Load(), Delivered: c.delivered.Load(),
 		DroppedSlow: c.slow.Load(), DroppedClosed: c.gone.Load(), DroppedBusy: c.busy.Load(), DroppedEvicted: c.evicted.Load(),
+		DroppedSampled: c.sampled.Load(), Stored: c.stored.Load(),
 		Sources: len(h.rings), RingRecords: h.ringRecords, RingBytes: h.ringBytes,
-		Subscribers: len(h.subscribers), Subscriptions: h.subscriptions,
+		Subscribers: len(h.subscribers) + len(h.streams), Subscriptions: h.subscriptions,
 	}
 }
-
-// busyInterval is the shortest time between two dispatches that find no rest: a lonely record goes out at once, a
-// stream of them wakes its subscribers two hundred times a second and not once a record.
-const busyInterval = 5 * time.Millisecond

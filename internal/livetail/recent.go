@@ -26,9 +26,17 @@ func (r *recent) add(key uint64) bool {
 		return false
 	}
 	if r.young.n >= r.size {
-		r.old, r.young = r.young, keySet{}
+		r.old, r.young = r.young, r.old.cleared()
 	}
 	return true
+}
+
+// has reports whether key is remembered.
+func (r *recent) has(key uint64) bool {
+	if key == 0 {
+		key = 1
+	}
+	return r.old.has(key) || r.young.has(key)
 }
 
 // keySet is an open-addressing hash set, at most half full.
@@ -67,6 +75,12 @@ func (s *keySet) add(key uint64) bool {
 			return true
 		}
 	}
+}
+
+// cleared is an empty set in the memory of s, so that it need not grow again.
+func (s *keySet) cleared() keySet {
+	clear(s.slots)
+	return keySet{slots: s.slots}
 }
 
 func (s *keySet) grow() {

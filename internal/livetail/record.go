@@ -5,6 +5,7 @@ package livetail
 
 import (
 	"encoding/binary"
+	"hash/maphash"
 	"time"
 )
 
@@ -51,6 +52,8 @@ const (
 	// FlagHasMin and FlagHasMax: the histogram carries its extremes.
 	FlagHasMin
 	FlagHasMax
+	// FlagOrphan: an open span whose heartbeats have stopped.
+	FlagOrphan
 )
 
 // The flat layout of a record. Everything is copied into it once, when it arrives, and nothing of pdata is
@@ -145,6 +148,28 @@ func (r Record) SpanID() [8]byte { return [8]byte(r[offSpan:offParent]) }
 
 // ParentSpanID of a span; all zero for a root.
 func (r Record) ParentSpanID() [8]byte { return [8]byte(r[offParent:offStatus]) }
+
+// identity tells a record from others wherever it comes from: a log or score by its uid, an ended span by its ids, kind and start.
+// 0: it can't be told.
+func (r Record) identity(h *Hub, project string) uint64 {
+	in := maphash.String(h.seed, project)
+	switch r.Signal() {
+	case SignalLog, SignalScore:
+		f := r.attributes()
+		for range f.Count() {
+			f.String()
+			f.Skip(f.Value())
+		}
+		if uid := f.String(); len(uid) > 0 {
+			return hash2(maphash.Bytes(h.seed, uid), in, 'l')
+		}
+	case SignalSpan:
+		if !r.Has(FlagOpen) && r.SpanID() != [8]byte{} {
+			return hash2(maphash.Bytes(h.seed, r[offTrace:offParent]), in^uint64(r.UnixNano())^uint64(r.Kind()), 's')
+		}
+	}
+	return 0
+}
 
 // Fields returns a reader that stands before the first variable field: service, name, text, and so on in the
 // order of the layout.

@@ -4,10 +4,10 @@
 package classic
 
 import (
-	"bytes"
-
 	"github.com/tailrace/tailrace/internal/identity"
 	"github.com/tailrace/tailrace/internal/livetail"
+	"github.com/tailrace/tailrace/internal/livetail/frame"
+	"github.com/tailrace/tailrace/internal/livetail/recordjson"
 )
 
 // The forms of a record. The channels of one server, build or deployment show exactly what they showed in the classic
@@ -53,192 +53,115 @@ func (Format) Form(kind livetail.ChannelKind, rec livetail.Record) livetail.Form
 
 // Append implements livetail.Format.
 func (Format) Append(dst []byte, src livetail.Source, rec livetail.Record, form livetail.Form) []byte {
-	o := object{b: append(dst, "{\"type\":\""...), first: true}
+	o := recordjson.Object{B: dst}
 	switch form {
 	case formServerLog:
-		o.payload("server:log")
+		frame.Begin(&o, "server:log")
 		appendServerLog(&o, src, rec)
 	case formServerHealth:
-		o.payload("server:health")
+		frame.Begin(&o, "server:health")
 		appendServerHealth(&o, src, rec)
 	case formBuildLog:
-		o.payload("build:log")
+		frame.Begin(&o, "build:log")
 		appendBuildLog(&o, src, rec)
 	case formBuildStatus:
-		o.payload("build:status")
+		frame.Begin(&o, "build:status")
 		appendStatus(&o, rec, "buildId", src.Build, identity.AttrBuildStatus)
 	case formDeploymentStatus:
-		o.payload("deployment:status")
+		frame.Begin(&o, "deployment:status")
 		appendStatus(&o, rec, "deploymentId", src.Deployment, identity.AttrDeploymentStatus)
 	default:
-		appendRecord(&o, src, rec)
+		frame.Begin(&o, typeOf(rec))
+		recordjson.AppendMembers(&o, &src, rec)
 	}
-	return append(o.b, '}', '}')
+	return append(o.B, '}', '}')
 }
 
-func (o *object) payload(typ string) {
-	o.b = append(o.b, typ...)
-	o.b = append(o.b, "\",\"payload\":{"...)
-	o.first = true
-}
-
-func appendRecord(o *object, src livetail.Source, rec livetail.Record) {
+// typeOf is the type of the message that shows a record in its general form.
+func typeOf(rec livetail.Record) string {
 	switch {
 	case rec.Signal() == livetail.SignalMetric:
-		o.payload("metric")
-		appendSource(o, src)
-		appendMetric(o, rec)
+		return "metric"
 	case rec.Signal() == livetail.SignalScore:
-		o.payload("score")
-		appendSource(o, src)
-		appendScore(o, rec)
+		return "score"
 	case rec.Signal() == livetail.SignalLog:
-		o.payload("log")
-		appendSource(o, src)
-		appendLog(o, rec)
+		return "log"
 	case rec.Has(livetail.FlagOpen):
-		o.payload("span:started")
-		appendSource(o, src)
-		appendSpan(o, rec)
+		return "span:started"
 	default:
-		o.payload("span:ended")
-		appendSource(o, src)
-		appendSpan(o, rec)
-	}
-	if rec.Has(livetail.FlagTruncated) {
-		o.key("truncated")
-		o.b = append(o.b, "true"...)
+		return "span:ended"
 	}
 }
 
-func appendSource(o *object, src livetail.Source) {
-	o.str("project", src.Project)
-	o.optional("deployment", src.Deployment)
-	o.optional("server", src.Server)
-	o.optional("build", src.Build)
-}
-
-// logFields are the variable fields of a log record.
-type logFields struct {
-	service, event, severity []byte
-	body                     livetail.Value
-	inBody                   livetail.Fields // before the elements of body
-	attributes               livetail.Fields
-	uid                      []byte
-}
-
-func readLog(rec livetail.Record) (l logFields) {
-	f := rec.Fields()
-	l.service, l.event, l.severity = f.String(), f.String(), f.String()
-	l.body = f.Value()
-	l.inBody = f
-	f.Skip(l.body)
-	l.attributes = f
-	for range f.Count() {
-		f.String()
-		f.Skip(f.Value())
-	}
-	l.uid = f.String()
-	return l
-}
-
-// line writes the text of a line: as it was printed where that is known, and the body otherwise.
-func (l *logFields) line(o *object, name string) {
-	if original, ok := l.attributes.Attribute(identity.AttrLogOriginal); ok && original.Kind == livetail.KindString {
-		o.bytes(name, original.Str)
-		return
-	}
-	f := l.inBody
-	o.text(name, &f, l.body)
-}
-
-func appendServerLog(o *object, src livetail.Source, rec livetail.Record) {
-	l := readLog(rec)
-	o.str("serverId", src.Server)
-	if state, ok := l.attributes.Attribute(identity.AttrLifecycleState); ok && l.body.Kind == livetail.KindEmpty {
-		o.str("line", identity.EventServerLifecycle+": "+string(state.Str))
+func appendServerLog(o *recordjson.Object, src livetail.Source, rec livetail.Record) {
+	l := recordjson.ReadLog(rec)
+	o.Str("serverId", src.Server)
+	if state, ok := l.Attributes.Attribute(identity.AttrLifecycleState); ok && l.Body.Kind == livetail.KindEmpty {
+		o.Str("line", identity.EventServerLifecycle+": "+string(state.Str))
 	} else {
-		l.line(o, "line")
+		l.Line(o, "line")
 	}
-	o.key("timestamp")
-	o.b = appendMillis(o.b, rec.UnixNano())
+	o.Key("timestamp")
+	o.B = recordjson.AppendMillis(o.B, rec.UnixNano())
 	stream := "stdout"
 	if rec.Has(livetail.FlagStderr) {
 		stream = "stderr"
 	}
-	o.str("stream", stream)
-	o.optionalBytes("id", l.uid)
+	o.Str("stream", stream)
+	o.OptionalBytes("id", l.UID)
 }
 
-func appendBuildLog(o *object, src livetail.Source, rec livetail.Record) {
-	l := readLog(rec)
-	o.str("buildId", src.Build)
-	l.line(o, "line")
-	o.key("timestamp")
-	o.b = appendMillis(o.b, rec.UnixNano())
-	o.str("level", classicLevel(rec, l.severity))
+func appendBuildLog(o *recordjson.Object, src livetail.Source, rec livetail.Record) {
+	l := recordjson.ReadLog(rec)
+	o.Str("buildId", src.Build)
+	l.Line(o, "line")
+	o.Key("timestamp")
+	o.B = recordjson.AppendMillis(o.B, rec.UnixNano())
+	o.Str("level", classicLevel(rec, l.Severity))
 }
 
-func appendServerHealth(o *object, src livetail.Source, rec livetail.Record) {
-	l := readLog(rec)
-	o.str("serverId", src.Server)
-	status, _ := l.attributes.Attribute(identity.AttrHealthStatus)
-	o.bytes("status", status.Str)
-	o.key("lastCheck")
-	o.b = appendMillis(o.b, rec.UnixNano())
-	o.open("details")
+func appendServerHealth(o *recordjson.Object, src livetail.Source, rec livetail.Record) {
+	l := recordjson.ReadLog(rec)
+	o.Str("serverId", src.Server)
+	status, _ := l.Attributes.Attribute(identity.AttrHealthStatus)
+	o.Bytes("status", status.Str)
+	o.Key("lastCheck")
+	o.B = recordjson.AppendMillis(o.B, rec.UnixNano())
+	o.Open("details")
 	for _, d := range [...]struct{ name, attribute string }{
 		{"memoryUsageMb", identity.AttrMemoryUsageMB},
 		{"cpuPercent", identity.AttrCPUPercent},
 		{"uptime", identity.AttrUptime},
 	} {
-		if v, ok := l.attributes.Attribute(d.attribute); ok {
+		if v, ok := l.Attributes.Attribute(d.attribute); ok {
 			if n, ok := v.Number(); ok {
-				o.float(d.name, n)
+				o.Float(d.name, n)
 			}
 		}
 	}
-	o.close()
+	o.Close()
 }
 
-func appendStatus(o *object, rec livetail.Record, idName, id, attribute string) {
-	l := readLog(rec)
-	o.str(idName, id)
-	status, _ := l.attributes.Attribute(attribute)
-	o.bytes("status", status.Str)
+func appendStatus(o *recordjson.Object, rec livetail.Record, idName, id, attribute string) {
+	l := recordjson.ReadLog(rec)
+	o.Str(idName, id)
+	status, _ := l.Attributes.Attribute(attribute)
+	o.Bytes("status", status.Str)
 	if attribute == identity.AttrBuildStatus {
-		if l.body.Kind != livetail.KindEmpty {
-			l.line(o, "message")
+		if l.Body.Kind != livetail.KindEmpty {
+			l.Line(o, "message")
 		}
 		return
 	}
-	if url, ok := l.attributes.Attribute(livetail.AttrPublicURL); ok && url.Kind == livetail.KindString {
-		o.optionalBytes("publicUrl", url.Str)
+	if url, ok := l.Attributes.Attribute(livetail.AttrPublicURL); ok && url.Kind == livetail.KindString {
+		o.OptionalBytes("publicUrl", url.Str)
 	}
-}
-
-var levels = [...]string{"trace", "debug", "info", "warn", "error", "fatal"}
-
-// level is the level of a severity number, or what a severity text names, or empty.
-func level(rec livetail.Record, text []byte) string {
-	if n := rec.Severity(); n > 0 {
-		return levels[min((n-1)/4, len(levels)-1)]
-	}
-	for _, l := range levels {
-		if bytes.EqualFold(text, []byte(l)) {
-			return l
-		}
-	}
-	if bytes.EqualFold(text, []byte("warning")) {
-		return "warn"
-	}
-	return ""
 }
 
 // classicLevel is one of debug, info, warn and error. A line of standard error without a severity of its own is a
 // warning: much of what is written there is no error.
 func classicLevel(rec livetail.Record, text []byte) string {
-	switch l := level(rec, text); l {
+	switch l := recordjson.Level(rec, text); l {
 	case "trace":
 		return "debug"
 	case "fatal":

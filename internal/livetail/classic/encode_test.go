@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/tailrace/tailrace/internal/access"
 	"github.com/tailrace/tailrace/internal/livetail"
 	"github.com/tailrace/tailrace/internal/livetail/classic"
 )
@@ -33,7 +34,7 @@ func messages(t *testing.T, channel string, add func(*livetail.Batch)) []string 
 	h.Start()
 	c, err := livetail.ParseChannel(channel)
 	require.NoError(t, err)
-	s := h.NewSubscriber()
+	s := h.NewSubscriber(access.Local(), func() {})
 	require.NoError(t, s.Subscribe(c, 0, func(int) []byte { return []byte("-") }))
 	b := h.NewBatch()
 	add(b)

@@ -6,19 +6,19 @@ package classic
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/tailrace/tailrace/internal/livetail"
+	"github.com/tailrace/tailrace/internal/livetail/frame"
+	"github.com/tailrace/tailrace/internal/livetail/recordjson"
 )
 
 // Codes of error messages.
 const (
-	CodeInvalidMessage       = "INVALID_MESSAGE"
-	CodeUnknownMessageType   = "UNKNOWN_MESSAGE_TYPE"
+	CodeInvalidMessage       = frame.CodeInvalidMessage
+	CodeUnknownMessageType   = frame.CodeUnknownMessageType
 	CodeInvalidChannel       = "INVALID_CHANNEL"
+	CodeForbidden            = "FORBIDDEN"
 	CodeTooManySubscriptions = "TOO_MANY_SUBSCRIPTIONS"
 	CodeRecordsDropped       = "RECORDS_DROPPED"
 )
@@ -40,47 +40,25 @@ type Request struct {
 	Filled   bool // the client asked for a backfill, be it of 0 records
 }
 
-// RequestError says what is wrong with a request; ID is the request's as far as it could be read.
-type RequestError struct {
-	Code, Message string
-	ID            []byte
-}
-
-func (e *RequestError) Error() string { return e.Code + ": " + e.Message }
-
-// maxID is the longest request id that is echoed, in bytes of JSON.
-const maxID = 128
+// RequestError says what is wrong with a request.
+type RequestError = frame.Error
 
 // Parse reads one message of a client. Every error is a *RequestError.
 func Parse(data []byte) (Request, error) {
-	var m struct {
-		Type    *string         `json:"type"`
-		ID      json.RawMessage `json:"id"`
-		Payload json.RawMessage `json:"payload"`
-	}
-	if !utf8.Valid(data) {
-		return Request{}, &RequestError{Code: CodeInvalidMessage, Message: "the message is not valid UTF-8"}
-	}
-	if err := json.Unmarshal(data, &m); err != nil {
-		return Request{}, &RequestError{Code: CodeInvalidMessage, Message: "the message is no JSON object of the form {type, payload}"}
-	}
-	id, err := requestID(m.ID)
+	m, err := frame.Parse(data)
 	if err != nil {
-		return Request{}, &RequestError{Code: CodeInvalidMessage, Message: err.Error()}
+		return Request{}, err
 	}
 	fail := func(code, message string) (Request, error) {
-		return Request{}, &RequestError{Code: code, Message: message, ID: id}
+		return Request{}, &RequestError{Code: code, Message: message, ID: m.ID}
 	}
-	if m.Type == nil {
-		return fail(CodeInvalidMessage, "type is missing")
-	}
-	req := Request{Type: *m.Type, ID: id}
+	req := Request{Type: m.Type, ID: m.ID}
 	switch req.Type {
 	case TypePing:
 		return req, nil
 	case TypeSubscribe, TypeUnsubscribe:
 	default:
-		return fail(CodeUnknownMessageType, fmt.Sprintf("unknown message type %s; known are subscribe, unsubscribe and ping", shorten(req.Type)))
+		return Request{}, m.Unknown("subscribe, unsubscribe and ping")
 	}
 	var p struct {
 		Channel  *string `json:"channel"`
@@ -110,79 +88,45 @@ func Parse(data []byte) (Request, error) {
 	return req, nil
 }
 
-func requestID(raw json.RawMessage) ([]byte, error) {
-	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {
-		return nil, nil
-	}
-	if c := raw[0]; c != '"' && c != '-' && (c < '0' || c > '9') {
-		return nil, errors.New("id must be a string or a number")
-	}
-	if len(raw) > maxID {
-		return nil, fmt.Errorf("id must have at most %d bytes", maxID)
-	}
-	return raw, nil
-}
-
-func shorten(s string) string {
-	if len(s) > 64 {
-		s = s[:64] + "…"
-	}
-	return strconv.QuoteToASCII(s)
-}
-
-func reply(typ string, id []byte, payload func(o *object)) []byte {
-	o := object{b: append(make([]byte, 0, 128), "{\"type\":\""...), first: true}
-	o.payload(typ)
-	if payload != nil {
-		payload(&o)
-	}
-	o.b = append(o.b, '}')
-	if id != nil {
-		o.b = append(o.b, ",\"id\":"...)
-		o.b = append(o.b, id...)
-	}
-	return append(o.b, '}')
-}
-
 // Connected greets a client.
 func Connected(clientID string) []byte {
-	return reply("connected", nil, func(o *object) { o.str("clientId", clientID) })
+	return frame.Reply("connected", nil, func(o *recordjson.Object) { o.Str("clientId", clientID) })
 }
 
 // Pong answers a ping.
-func Pong(req Request) []byte { return reply("pong", req.ID, nil) }
+func Pong(req Request) []byte { return frame.Reply("pong", req.ID, nil) }
 
 // Subscribed answers subscribe; records is how many are filled in.
 func Subscribed(req Request, records int) []byte {
-	return reply("subscribed", req.ID, func(o *object) {
-		o.str("channel", req.Name)
+	return frame.Reply("subscribed", req.ID, func(o *recordjson.Object) {
+		o.Str("channel", req.Name)
 		if req.Filled {
-			o.open("backfill")
-			o.uint("records", uint64(records))
-			o.close()
+			o.Open("backfill")
+			o.Uint("records", uint64(records))
+			o.Close()
 		}
 	})
 }
 
 // Unsubscribed answers unsubscribe.
 func Unsubscribed(req Request) []byte {
-	return reply("unsubscribed", req.ID, func(o *object) { o.str("channel", req.Name) })
+	return frame.Reply("unsubscribed", req.ID, func(o *recordjson.Object) { o.Str("channel", req.Name) })
 }
 
 // Error reports what is wrong with a request.
 func Error(e *RequestError) []byte {
-	return reply("error", e.ID, func(o *object) {
-		o.str("code", e.Code)
-		o.str("message", e.Message)
+	return frame.Reply("error", e.ID, func(o *recordjson.Object) {
+		o.Str("code", e.Code)
+		o.Str("message", e.Message)
 	})
 }
 
 // Dropped tells a client how many records it did not get: since the last such message, and in all.
 func Dropped(dropped, total uint64) []byte {
-	return reply("error", nil, func(o *object) {
-		o.str("code", CodeRecordsDropped)
-		o.str("message", strconv.FormatUint(dropped, 10)+" records were dropped, because this connection did not take them in time")
-		o.uint("dropped", dropped)
-		o.uint("total", total)
+	return frame.Reply("error", nil, func(o *recordjson.Object) {
+		o.Str("code", CodeRecordsDropped)
+		o.Str("message", strconv.FormatUint(dropped, 10)+" records were dropped, because this connection did not take them in time")
+		o.Uint("dropped", dropped)
+		o.Uint("total", total)
 	})
 }

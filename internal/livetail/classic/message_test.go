@@ -77,6 +77,10 @@ func TestParseErrors(t *testing.T) {
 	var re *classic.RequestError
 	require.ErrorAs(t, err, &re)
 	assert.Contains(t, string(classic.Error(re)), `"id":12`)
+	assert.Equal(t, `unknown message type "nope"; known are subscribe, unsubscribe and ping`, re.Message)
+	_, err = classic.Parse([]byte(`[1]`))
+	require.ErrorAs(t, err, &re)
+	assert.Equal(t, "the message is no JSON object of the form {type, payload}", re.Message)
 }
 
 // Whatever a client sends, it is understood or answered with a valid error message.

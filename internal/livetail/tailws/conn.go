@@ -4,6 +4,7 @@
 package tailws
 
 import (
+	"crypto/rand"
 	"errors"
 	"io"
 	"net"
@@ -12,55 +13,148 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"github.com/tailrace/tailrace/internal/livetail"
-	"github.com/tailrace/tailrace/internal/livetail/classic"
+	"github.com/tailrace/tailrace/internal/access"
 )
 
 const (
 	flushBytes   = 64 << 10         // about what one write takes
 	maxReplies   = 64               // waiting replies above which requests are not read
 	closeTimeout = time.Second      // for the last frames and for the client's answer to close
-	maxPooled    = 4 * flushBytes   // bigger write buffers are not kept
-	pongGrace    = 10 * time.Second // beyond two ping intervals
+	maxPongGrace = 10 * time.Second // beyond two ping intervals
+	maxAuthBytes = 8 << 10          // of a message before authentication
 )
 
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, flushBytes+4096); return &b }}
-
-// conn is one client.
-type conn struct {
-	server *Server
-	ws     *websocket.Conn
-	net    net.Conn
-	sub    *livetail.Subscriber
-
-	room chan struct{} // the writer took replies
-	quit chan struct{} // closed when the connection is to end
-
-	mu     sync.Mutex // guards what follows
-	ended  bool       // quit is closed
-	code   int        // of the close frame to send, 0: none
-	reason string
-	pong   []byte // to answer the newest ping with
-	ponged bool   // pong is set, be it empty
+// level is one of the two levels of the protocol on a connection.
+type level interface {
+	// greet queues the first message.
+	greet(clientID string)
+	// handle answers a request. It is called by one goroutine at a time.
+	handle(c *conn, kind int, data []byte)
+	// setCaller changes what is shown; called as handle is.
+	setCaller(caller *access.Caller)
+	// replies is how many messages wait that answer requests.
+	replies() int
+	// take moves what waits to g, and reports whether there is more. It returns how many of it are records.
+	take(g *gather, c *conn) (records int, more bool)
+	sent(records int)
+	lost(records int)
+	// idle says something after a while of silence, if the level has something to say.
+	idle()
+	close()
 }
 
-func newConn(s *Server, ws *websocket.Conn) *conn {
-	c := &conn{server: s, ws: ws, net: ws.NetConn(), room: make(chan struct{}, 1), quit: make(chan struct{})}
+// conn is one WebSocket client.
+type conn struct {
+	server  *Server
+	ws      *websocket.Conn
+	net     net.Conn
+	level   level
+	who     session
+	classic bool
+	deflate bool
+	authBy  time.Time // when an unknown caller has to have authenticated
+
+	quit chan struct{} // closed when the connection is to end
+
+	mu      sync.Mutex    // guards what follows; nothing else is taken with it
+	room    chan struct{} // the reader waits for the writer to take replies; nil: it does not
+	writing bool          // there is a writer
+	again   bool          // it has to look once more
+	written sync.WaitGroup
+	ended   bool // quit is closed
+	code    int  // of the close frame to send, 0: none
+	reason  string
+	pong    []byte    // to answer the newest ping with
+	ponged  bool      // pong is set, be it empty
+	ping    bool      // one is due
+	active  time.Time // something was sent
+	heard   time.Time // the client has said something, or was asked to by a ping
+}
+
+func newConn(s *Server, door *entrance, ws *websocket.Conn, classic bool) *conn {
+	c := &conn{server: s, ws: ws, net: ws.NetConn(), classic: classic, quit: make(chan struct{}), active: time.Now(), heard: time.Now()}
+	c.who.server, c.who.door, c.who.end = s, door, c.close
+	c.who.apply = func(caller *access.Caller) { c.level.setCaller(caller) }
 	ws.SetCloseHandler(func(int, string) error { return nil }) // the writer answers
 	return c
 }
 
-// close asks the writer to send what waits and a close frame. Only the first call counts. It does not wait.
+func (c *conn) session() *session { return &c.who }
+
+// serve serves the connection until it ends. A waiting connection is this function, read, and what is below that in gorilla and net: with
+// little more than they have now (1.2 KiB), the garbage collector would leave its stack at 8 KiB instead of 4.
+func (c *conn) serve() {
+	if c.begin() {
+		c.read()
+		c.drain()
+		c.stopWriter()
+		c.server.remove(c)
+		c.who.left()
+		c.level.close()
+	}
+	_ = c.ws.Close()
+	c.server.done.Done()
+}
+
+// begin counts the connection in and greets the client, or refuses it.
+func (c *conn) begin() bool {
+	if c.who.caller != nil && len(c.who.caller.Readable()) == 0 {
+		c.server.stats.refusedForbidden.Add(1)
+		c.refuse(CloseForbidden, "no project may be read")
+		return false
+	}
+	if c.who.caller == nil && c.classic {
+		c.server.stats.refusedAuth.Add(1)
+		c.refuse(CloseNotAuthenticated, "not authenticated")
+		return false
+	}
+	if c.who.caller == nil {
+		c.authBy = time.Now().Add(c.server.opts.AuthTimeout)
+	}
+	if c.classic {
+		c.level = newClassicLevel(c)
+	} else {
+		c.level = newStreamLevel(c)
+	}
+	if code := c.server.add(c); code != 0 {
+		c.level.close()
+		if code == CloseTooMany {
+			c.server.stats.refusedTooMany.Add(1)
+			c.refuse(code, "too many connections")
+			return false
+		}
+		c.refuse(code, goingAway)
+		return false
+	}
+	if c.who.currentCaller() != nil {
+		c.who.began()
+	}
+	c.listen()
+	c.level.greet(rand.Text())
+	return true
+}
+
+// close asks for what waits and a close frame to be sent. Only the first call counts. It does not wait.
 func (c *conn) close(code int, reason string) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.ended {
+		c.mu.Unlock()
 		return
+	}
+	if c.classic {
+		switch code {
+		case CloseNotAuthenticated:
+			code = CloseClassicNotAuthenticated
+		case CloseGoingAway:
+			code = CloseClassicGoingAway
+		}
 	}
 	c.ended, c.code, c.reason = true, code, reason
 	close(c.quit)
 	// A writer that is stuck in a write must come back.
 	_ = c.net.SetWriteDeadline(time.Now().Add(closeTimeout))
+	c.mu.Unlock()
+	c.notify()
 }
 
 func (c *conn) closing() bool {
@@ -74,30 +168,54 @@ func (c *conn) closing() bool {
 
 // refuse ends a connection that never was one.
 func (c *conn) refuse(code int, reason string) {
+	c.mu.Lock()
+	c.writing = true // no writer is to begin
+	c.mu.Unlock()
 	c.close(code, reason)
 	c.writeClose()
 	c.drain()
 }
 
-func (c *conn) serve(clientID string) {
-	c.sub = c.server.opts.Hub.NewSubscriber()
-	c.sub.Send(classic.Connected(clientID))
-	var writer sync.WaitGroup
-	writer.Go(c.write)
-	c.read()
-	writer.Wait()
-	c.sub.Close()
-}
-
 func (c *conn) touch() {
-	_ = c.ws.SetReadDeadline(time.Now().Add(2*c.server.opts.PingInterval + pongGrace))
+	now := time.Now()
+	interval := c.server.opts.PingInterval
+	_ = c.ws.SetReadDeadline(now.Add(2*interval + min(2*interval, maxPongGrace)))
+	c.mu.Lock()
+	c.heard = now
+	c.mu.Unlock()
 	if c.closing() {
 		_ = c.ws.SetReadDeadline(time.Now().Add(closeTimeout))
 	}
 }
 
-// read handles requests until the connection ends.
-func (c *conn) read() {
+// keep implements client.
+func (c *conn) keep(now time.Time) {
+	c.who.expire(now)
+	c.mu.Lock()
+	silent := now.Sub(c.active) >= c.server.opts.PingInterval
+	if silent {
+		c.active = now
+	}
+	// However much is sent to it: a client that only listens has to show that it is there.
+	unheard := now.Sub(c.heard) >= c.server.opts.PingInterval
+	if unheard {
+		c.heard, c.ping = now, true
+	}
+	c.mu.Unlock()
+	if silent {
+		c.level.idle()
+	}
+	if silent || unheard {
+		c.notify()
+	}
+	if !c.authBy.IsZero() && now.After(c.authBy) && c.who.currentCaller() == nil {
+		c.server.stats.refusedAuth.Add(1)
+		c.close(CloseNoAuthInTime, "no authentication in time")
+	}
+}
+
+// listen has pings answered, and notes that the client is there.
+func (c *conn) listen() {
 	c.touch()
 	c.ws.SetPongHandler(func(string) error { c.touch(); return nil })
 	c.ws.SetPingHandler(func(data string) error {
@@ -105,32 +223,51 @@ func (c *conn) read() {
 		c.mu.Lock()
 		c.pong, c.ponged = []byte(data), true
 		c.mu.Unlock()
-		c.sub.Poke()
+		c.notify()
 		return nil
 	})
-	limit := c.server.opts.MaxMessageBytes
+}
+
+// read handles requests until the connection ends.
+func (c *conn) read() {
 	for !c.closing() {
 		kind, r, err := c.ws.NextReader()
 		if err != nil {
 			c.gone(err)
 			return
 		}
-		data, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
-		if err != nil {
-			c.gone(err)
+		if !c.request(kind, r) {
 			return
 		}
-		if len(data) > limit {
-			c.close(CloseTooBig, "message too big")
-			break
-		}
-		c.touch()
-		if !c.waitForRoom() {
-			break
-		}
-		c.handle(kind, data)
 	}
-	c.drain()
+}
+
+// request handles one request, and reports whether more may come.
+//
+//go:noinline
+func (c *conn) request(kind int, r io.Reader) bool {
+	limit := c.server.opts.MaxMessageBytes
+	if c.who.currentCaller() == nil {
+		limit = min(limit, maxAuthBytes)
+	}
+	data, err := io.ReadAll(io.LimitReader(r, int64(limit)+1)) // counts what is inflated
+	if err != nil {
+		c.gone(err)
+		return false
+	}
+	if len(data) > limit {
+		c.server.stats.refusedMessage.Add(1)
+		c.close(CloseTooBig, "message too big")
+		return false
+	}
+	c.touch()
+	if !c.waitForRoom() {
+		return false
+	}
+	c.who.requests.Lock()
+	c.level.handle(c, kind, data)
+	c.who.requests.Unlock()
+	return true
 }
 
 // gone ends the connection after a read failed: the client closed it, vanished, or broke the protocol.
@@ -152,7 +289,7 @@ func (c *conn) drain() {
 		if err != nil {
 			return
 		}
-		if _, err = io.Copy(io.Discard, r); err != nil {
+		if _, err = io.Copy(io.Discard, io.LimitReader(r, 1<<20)); err != nil {
 			return
 		}
 	}
@@ -160,143 +297,21 @@ func (c *conn) drain() {
 
 // waitForRoom keeps a client that asks without reading the answers from filling the memory with them.
 func (c *conn) waitForRoom() bool {
-	for c.sub.Replies() >= maxReplies {
+	for c.level.replies() >= maxReplies {
+		c.mu.Lock()
+		if c.room == nil {
+			c.room = make(chan struct{}, 1)
+		}
+		room := c.room
+		c.mu.Unlock()
+		if c.level.replies() < maxReplies {
+			break
+		}
 		select {
-		case <-c.room:
+		case <-room:
 		case <-c.quit:
 			return false
 		}
 	}
 	return true
-}
-
-func (c *conn) handle(kind int, data []byte) {
-	if kind != websocket.TextMessage {
-		c.fail(&classic.RequestError{Code: classic.CodeInvalidMessage, Message: "binary messages are not understood; send JSON as text"})
-		return
-	}
-	req, err := classic.Parse(data)
-	if err != nil {
-		var re *classic.RequestError
-		if errors.As(err, &re) {
-			c.fail(re)
-		}
-		return
-	}
-	switch req.Type {
-	case classic.TypePing:
-		c.sub.Send(classic.Pong(req))
-	case classic.TypeUnsubscribe:
-		c.sub.Unsubscribe(req.Channel, classic.Unsubscribed(req))
-	case classic.TypeSubscribe:
-		err := c.sub.Subscribe(req.Channel, req.Backfill, func(n int) []byte { return classic.Subscribed(req, n) })
-		switch {
-		case errors.Is(err, livetail.ErrTooManyChannels):
-			c.fail(&classic.RequestError{Code: classic.CodeTooManySubscriptions, Message: "too many subscriptions on this connection", ID: req.ID})
-		case err != nil:
-			c.close(CloseGoingAway, goingAway)
-		}
-	}
-}
-
-func (c *conn) fail(err *classic.RequestError) { c.sub.Send(classic.Error(err)) }
-
-// write sends what waits until the connection ends.
-func (c *conn) write() {
-	ping := time.NewTicker(c.server.opts.PingInterval)
-	defer ping.Stop()
-	var taken livetail.Taken
-	var pings, pinged int
-	for {
-		closing := c.closing() // before the last look at the queue, so that nothing is left behind
-		more := c.sub.Take(&taken, flushBytes)
-		if more || c.hasPong() || pings > pinged {
-			ok := c.flush(&taken, pings > pinged)
-			pinged = pings
-			if !ok {
-				c.close(0, "")
-				_ = c.net.Close()
-				return
-			}
-			if more {
-				select {
-				case <-ping.C:
-					pings++
-				default:
-				}
-				continue
-			}
-		}
-		if closing {
-			c.writeClose()
-			return
-		}
-		if cap(taken.Messages) > 64 {
-			taken.Messages = nil
-		}
-		select {
-		case <-c.sub.Wake():
-		case <-ping.C:
-			pings++
-		case <-c.quit:
-		}
-	}
-}
-
-func (c *conn) hasPong() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.ponged
-}
-
-func (c *conn) flush(t *livetail.Taken, ping bool) bool {
-	p := buffers.Get().(*[]byte)
-	b := (*p)[:0]
-	c.mu.Lock()
-	if c.ponged {
-		b = appendFrame(b, opPong, c.pong)
-		c.pong, c.ponged = nil, false
-	}
-	if !c.ended {
-		_ = c.net.SetWriteDeadline(time.Now().Add(c.server.opts.WriteTimeout))
-	}
-	c.mu.Unlock()
-	if ping {
-		b = appendFrame(b, opPing, nil)
-	}
-	if t.Dropped > 0 {
-		b = appendFrame(b, opText, classic.Dropped(t.Dropped, t.Total))
-	}
-	for i, msg := range t.Messages {
-		b = appendFrame(b, opText, msg)
-		t.Messages[i] = nil
-	}
-	n, err := c.net.Write(b)
-	c.server.stats.bytes.Add(uint64(n))
-	if cap(b) <= maxPooled {
-		*p = b
-		buffers.Put(p)
-	}
-	if err != nil {
-		c.server.stats.writeErrors.Add(1)
-		c.sub.Lost(t.Records)
-		return false
-	}
-	c.sub.Sent(t.Records)
-	select {
-	case c.room <- struct{}{}:
-	default:
-	}
-	return true
-}
-
-func (c *conn) writeClose() {
-	c.mu.Lock()
-	code, reason := c.code, c.reason
-	c.mu.Unlock()
-	if code != 0 {
-		_, _ = c.net.Write(appendFrame(nil, opClose, websocket.FormatCloseMessage(code, reason)))
-	}
-	// The reader waits for the client's answer, but not for ever.
-	_ = c.net.SetReadDeadline(time.Now().Add(closeTimeout))
 }

@@ -32,14 +32,18 @@ type TelemetryBuilder struct {
 	LiveTailDelivered     metric.Int64ObservableCounter
 	LiveTailDropped       metric.Int64ObservableCounter
 	LiveTailDuplicates    metric.Int64ObservableCounter
+	LiveTailFrames        metric.Int64ObservableCounter
 	LiveTailMatched       metric.Int64ObservableCounter
 	LiveTailRecords       metric.Int64ObservableCounter
 	LiveTailRefused       metric.Int64ObservableCounter
 	LiveTailRingRecords   metric.Int64ObservableGauge
 	LiveTailRingSize      metric.Int64ObservableGauge
 	LiveTailSent          metric.Int64ObservableCounter
+	LiveTailStored        metric.Int64ObservableCounter
 	LiveTailSubscriptions metric.Int64ObservableGauge
+	LiveTailWriteDuration metric.Float64ObservableCounter
 	LiveTailWriteErrors   metric.Int64ObservableCounter
+	LiveTailWrites        metric.Int64ObservableCounter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -104,6 +108,21 @@ func (builder *TelemetryBuilder) RegisterLiveTailDuplicatesCallback(cb metric.In
 		cb(ctx, &observerInt64{inst: builder.LiveTailDuplicates, obs: o})
 		return nil
 	}, builder.LiveTailDuplicates)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterLiveTailFramesCallback sets callback for observable LiveTailFrames metric.
+func (builder *TelemetryBuilder) RegisterLiveTailFramesCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.LiveTailFrames, obs: o})
+		return nil
+	}, builder.LiveTailFrames)
 	if err != nil {
 		return err
 	}
@@ -203,12 +222,42 @@ func (builder *TelemetryBuilder) RegisterLiveTailSentCallback(cb metric.Int64Cal
 	return nil
 }
 
+// RegisterLiveTailStoredCallback sets callback for observable LiveTailStored metric.
+func (builder *TelemetryBuilder) RegisterLiveTailStoredCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.LiveTailStored, obs: o})
+		return nil
+	}, builder.LiveTailStored)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterLiveTailSubscriptionsCallback sets callback for observable LiveTailSubscriptions metric.
 func (builder *TelemetryBuilder) RegisterLiveTailSubscriptionsCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		cb(ctx, &observerInt64{inst: builder.LiveTailSubscriptions, obs: o})
 		return nil
 	}, builder.LiveTailSubscriptions)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterLiveTailWriteDurationCallback sets callback for observable LiveTailWriteDuration metric.
+func (builder *TelemetryBuilder) RegisterLiveTailWriteDurationCallback(cb metric.Float64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerFloat64{inst: builder.LiveTailWriteDuration, obs: o})
+		return nil
+	}, builder.LiveTailWriteDuration)
 	if err != nil {
 		return err
 	}
@@ -233,6 +282,21 @@ func (builder *TelemetryBuilder) RegisterLiveTailWriteErrorsCallback(cb metric.I
 	return nil
 }
 
+// RegisterLiveTailWritesCallback sets callback for observable LiveTailWrites metric.
+func (builder *TelemetryBuilder) RegisterLiveTailWritesCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.LiveTailWrites, obs: o})
+		return nil
+	}, builder.LiveTailWrites)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 type observerInt64 struct {
 	embedded.Int64Observer
 	inst metric.Int64Observable
@@ -241,6 +305,16 @@ type observerInt64 struct {
 
 func (oi *observerInt64) Observe(value int64, opts ...metric.ObserveOption) {
 	oi.obs.ObserveInt64(oi.inst, value, opts...)
+}
+
+type observerFloat64 struct {
+	embedded.Float64Observer
+	inst metric.Float64Observable
+	obs  metric.Observer
+}
+
+func (oi *observerFloat64) Observe(value float64, opts ...metric.ObserveOption) {
+	oi.obs.ObserveFloat64(oi.inst, value, opts...)
 }
 
 // Shutdown unregister all registered callbacks for async instruments.
@@ -285,6 +359,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.LiveTailFrames, err = builder.meter.Int64ObservableCounter(
+		"otelcol_live_tail_frames",
+		metric.WithDescription("Frames written to WebSocket clients; live_tail_sent by it is the mean size. [Development]"),
+		metric.WithUnit("{frame}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.LiveTailMatched, err = builder.meter.Int64ObservableCounter(
 		"otelcol_live_tail_matched",
 		metric.WithDescription("Records that matched a client's subscriptions, summed over clients. Equals delivered plus dropped plus what waits. [Development]"),
@@ -321,16 +401,34 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)
+	builder.LiveTailStored, err = builder.meter.Int64ObservableCounter(
+		"otelcol_live_tail_stored",
+		metric.WithDescription("Records that clients got from the store, beside those delivered. [Development]"),
+		metric.WithUnit("{record}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.LiveTailSubscriptions, err = builder.meter.Int64ObservableGauge(
 		"otelcol_live_tail_subscriptions",
 		metric.WithDescription("Subscriptions of all clients. [Development]"),
 		metric.WithUnit("{subscription}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.LiveTailWriteDuration, err = builder.meter.Float64ObservableCounter(
+		"otelcol_live_tail_write_duration",
+		metric.WithDescription("Time spent in writing to clients; by live_tail_writes it is the mean latency of a write. [Development]"),
+		metric.WithUnit("s"),
+	)
+	errs = errors.Join(errs, err)
 	builder.LiveTailWriteErrors, err = builder.meter.Int64ObservableCounter(
 		"otelcol_live_tail_write_errors",
 		metric.WithDescription("Writes to clients that failed. [Development]"),
 		metric.WithUnit("{error}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.LiveTailWrites, err = builder.meter.Int64ObservableCounter(
+		"otelcol_live_tail_writes",
+		metric.WithDescription("Writes to clients, of one or more frames each. [Development]"),
+		metric.WithUnit("{write}"),
 	)
 	errs = errors.Join(errs, err)
 	return &builder, errs
