@@ -23,6 +23,7 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumererror"
 
 	"github.com/tailrace/tailrace/internal/ingest"
+	"github.com/tailrace/tailrace/internal/insert"
 	"github.com/tailrace/tailrace/internal/segment"
 )
 
@@ -37,14 +38,14 @@ func TestErrorsAreClassifiedThroughTheirWrapping(t *testing.T) {
 	}{
 		"the consumer's word":   {consumererror.NewPermanent(exception(241, "")), ingest.Permanent, ""},
 		"another consumer's":    {errors.New("not today"), ingest.Heals, ""},
-		"refused connection":    {fmt.Errorf("dial: %w", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), ingest.Heals, nameAway},
-		"cut off":               {fmt.Errorf("read: %w", io.EOF), ingest.Heals, nameAway},
+		"refused connection":    {fmt.Errorf("dial: %w", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), ingest.Heals, insert.NameAway},
+		"cut off":               {fmt.Errorf("read: %w", io.EOF), ingest.Heals, insert.NameAway},
 		"the exporter's time":   {fmt.Errorf("x: %w", context.DeadlineExceeded), ingest.Heals, ""},
 		"too many parts":        {exception(252, "Too many parts (300 with average size"), ingest.Heals, "too many parts"},
-		"too many partitions":   {exception(252, "Too many partitions for single INSERT block (more than 100)"), ingest.Refused, nameManyPartitions},
+		"too many partitions":   {exception(252, "Too many partitions for single INSERT block (more than 100)"), ingest.Refused, insert.NameManyPartitions},
 		"memory of the server":  {exception(241, "(total) memory limit exceeded"), ingest.Heals, "memory limit"},
-		"memory of the query":   {exception(241, "Query memory limit exceeded: would use"), ingest.Doubtful, nameTooLarge},
-		"a view":                {exception(469, "Constraint `c` is violated: while pushing to view default.v"), ingest.Heals, nameView},
+		"memory of the query":   {exception(241, "Query memory limit exceeded: would use"), ingest.Doubtful, insert.NameTooLarge},
+		"a view":                {exception(469, "Constraint `c` is violated: while pushing to view default.v"), ingest.Heals, insert.NameView},
 		"a constraint":          {exception(469, "Constraint `c` is violated"), ingest.Refused, "constraint"},
 		"unknown":               {exception(4711, "what"), ingest.Doubtful, "4711"},
 		"the client":            {fmt.Errorf("failed to append: %w", &proto.BlockError{Op: "AppendRow", Err: errors.New("x")}), ingest.Refused, "converted"},
@@ -77,19 +78,20 @@ func TestTheTableInTheReadmeIsTheOneInTheCode(t *testing.T) {
 			for _, n := range strings.Split(list[1], ", ") {
 				code, err := strconv.Atoi(n)
 				require.NoError(t, err)
-				if code == tooManyParts && class == ingest.Refused {
+				if code == insert.TooManyParts && class == ingest.Refused {
 					continue // told apart by its message
 				}
 				documented[int32(code)] = class
 			}
 		}
 	}
+	codes := insert.Codes()
 	for number, c := range codes {
 		class, ok := documented[number]
 		if !assert.True(t, ok, "code %d is not in the README", number) {
 			continue
 		}
-		assert.Equal(t, c.class, class, "code %d", number)
+		assert.Equal(t, classes[c.Class], class, "code %d", number)
 	}
 	assert.Len(t, documented, len(codes))
 }

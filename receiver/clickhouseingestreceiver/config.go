@@ -23,6 +23,8 @@ type Config struct {
 	Path string `mapstructure:"path"`
 	// Store is the clickhouse_store extension that owns the tables; nil sends without asking.
 	Store *component.ID `mapstructure:"store"`
+	// Console is the console extension that shows how loading does; nil: none.
+	Console *component.ID `mapstructure:"console"`
 	// StatePath is where manifests and offsets are kept; empty is {path}/.ingest.
 	StatePath string `mapstructure:"state_path"`
 	// Batch says when a batch is complete, whichever comes first.
@@ -63,7 +65,7 @@ type RetainConfig struct {
 func createDefaultConfig() component.Config {
 	return &Config{
 		Path:            "./data/jsonl",
-		Batch:           BatchConfig{MaxRecords: 20_000, MaxBytes: 16 << 20, MaxDelay: 250 * time.Millisecond},
+		Batch:           BatchConfig{MaxRecords: 100_000, MaxBytes: 32 << 20, MaxDelay: 250 * time.Millisecond},
 		PollInterval:    10 * time.Second,
 		AfterIngest:     afterMove,
 		Retain:          RetainConfig{MaxAge: 72 * time.Hour, MaxBytes: 10 << 30},

@@ -20,7 +20,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/tailrace/tailrace/internal/ingest"
-	"github.com/tailrace/tailrace/internal/ingest/otlpjson"
+	"github.com/tailrace/tailrace/internal/ingest/linecodec"
 )
 
 // asker finds out what of a unit is in the tables already, for when the token can't tell. It knows the tables under the
@@ -137,11 +137,11 @@ func (a *asker) missing(ctx context.Context, u ingest.Unit) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	switch u := u.(type) {
-	case *otlpjson.Unit[ptrace.Traces]:
+	case *linecodec.Unit[ptrace.Traces]:
 		return a.missingSpans(ctx, u.Data)
-	case *otlpjson.Unit[plog.Logs]:
+	case *linecodec.Unit[plog.Logs]:
 		return a.missingLogs(ctx, u.Data)
-	case *otlpjson.Unit[pmetric.Metrics]:
+	case *linecodec.Unit[pmetric.Metrics]:
 		return a.missingPoints(ctx, u.Data)
 	}
 	return 0, errUnit

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -29,6 +30,7 @@ import (
 
 	"github.com/tailrace/tailrace/internal/clickhouse"
 	"github.com/tailrace/tailrace/internal/clickhousetest"
+	"github.com/tailrace/tailrace/internal/pipelinestatus"
 	"github.com/tailrace/tailrace/internal/segment"
 	"github.com/tailrace/tailrace/receiver/clickhouseingestreceiver/internal/metadata"
 )
@@ -211,7 +213,7 @@ func file(t *testing.T, dir string, typ segment.Type, project string, lines []st
 
 func recordLines(typ segment.Type, prefix string, n int) (lines []string) {
 	for i := range n {
-		text, _ := recordLine(typ, fmt.Sprintf("%s-%d", prefix, i), i%5)
+		text, _ := recordLine(typ, encodingOTLP, fmt.Sprintf("%s-%d", prefix, i), i%5)
 		lines = append(lines, text)
 	}
 	return lines
@@ -241,19 +243,22 @@ func TestOnePoisonRecordOfEachClassInABusyFile(t *testing.T) {
 		require.NoError(t, conn.Exec(t.Context(), q))
 	}
 	dir := t.TempDir()
-	r := startWith(t, dir, host, exporter{conn: conn}, nil)
+	console := &fakeConsole{}
+	consoleID := component.MustNewID("console")
+	host[consoleID] = console
+	r := startWith(t, dir, host, exporter{conn: conn}, func(c *Config) { c.Console = &consoleID })
 	text := recordLines(segment.Logs, "log", 3000)
 	for i, uid := range []string{"poison-client", "poison-constraint", "poison-index"} {
-		text[500+1000*i], _ = recordLine(segment.Logs, uid, 3)
+		text[500+1000*i], _ = recordLine(segment.Logs, encodingOTLP, uid, 3)
 	}
-	far, _ := recordLine(segment.Logs, "far away", 0)
+	far, _ := recordLine(segment.Logs, encodingOTLP, "far away", 0)
 	text[7] = strings.Replace(far, "1772323200000000000", "18446744073709551615", 1) // after the year 2262
 	file(t, dir, segment.Logs, "busy", text)
 	file(t, dir, segment.Logs, "other", recordLines(segment.Logs, "other", 100))
 	gauges := recordLines(segment.Metrics, "gauge", 300)
-	gauges[100], _ = recordLine(segment.Metrics, "poison-gauge", 0)
+	gauges[100], _ = recordLine(segment.Metrics, encodingOTLP, "poison-gauge", 0)
 	for i := range 300 {
-		text, _ := recordLine(segment.Metrics, fmt.Sprintf("sum-%d", i), 0)
+		text, _ := recordLine(segment.Metrics, encodingOTLP, fmt.Sprintf("sum-%d", i), 0)
 		gauges = append(gauges, strings.Replace(text, `"gauge"`, `"sum"`, 1))
 	}
 	gauges = append(gauges, `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"no data"}]}]}]}`)
@@ -266,7 +271,11 @@ func TestOnePoisonRecordOfEachClassInABusyFile(t *testing.T) {
 	require.Eventually(t, func() bool {
 		n := 0
 		n, files = failedRecords(t, dir)
-		return n == 6
+		// The reasons of a file are written after its lines.
+		return n == 6 && !slices.ContainsFunc(files, func(name string) bool {
+			_, err := os.Stat(strings.TrimSuffix(name, ".jsonl") + ".reasons.ndjson")
+			return err != nil
+		})
 	}, time.Minute, 20*time.Millisecond)
 	var all []string
 	for _, name := range files {
@@ -288,8 +297,17 @@ func TestOnePoisonRecordOfEachClassInABusyFile(t *testing.T) {
 	} {
 		require.NoError(t, conn.Exec(t.Context(), q))
 	}
-	for _, name := range files {
-		require.NoError(t, os.Rename(name, filepath.Join(filepath.Dir(filepath.Dir(name)), filepath.Base(name))))
+	failed, err := console.FailedFiles(t.Context())
+	require.NoError(t, err)
+	require.Len(t, failed, len(files))
+	for _, f := range failed {
+		reasons, n, err := console.FailedReasons(t.Context(), f.ID, f.File, 1)
+		require.NoError(t, err)
+		assert.NotEmpty(t, reasons[0].Reason)
+		assert.Positive(t, n)
+		assert.Equal(t, "busy", f.Project)
+		require.NoError(t, console.PutBack(t.Context(), f.ID, f.File))
+		require.ErrorIs(t, console.PutBack(t.Context(), f.ID, f.File), pipelinestatus.ErrNoFailedFile)
 	}
 	exactly(t, conn, "otel_logs", "Body", 3000-2+100)
 	exactly(t, conn, "otel_metrics_gauge", "MetricName", 300)
@@ -307,7 +325,7 @@ func TestAViewThatRefusesIsWaitedForAndTheTableHasEveryRowOnce(t *testing.T) {
 	}
 	dir := t.TempDir()
 	text := recordLines(segment.Logs, "log", 100)
-	text[50], _ = recordLine(segment.Logs, "poison", 0)
+	text[50], _ = recordLine(segment.Logs, encodingOTLP, "poison", 0)
 	file(t, dir, segment.Logs, "p", text)
 	startWith(t, dir, host, exporter{conn: conn}, nil)
 	exactly(t, conn, "otel_logs", "Body", 100)

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
@@ -23,7 +22,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tailrace/tailrace/internal/ingest"
-	"github.com/tailrace/tailrace/internal/ingest/otlpjson"
+	"github.com/tailrace/tailrace/internal/ingest/linecodec"
+	"github.com/tailrace/tailrace/internal/insert"
 	"github.com/tailrace/tailrace/internal/segment"
 	"github.com/tailrace/tailrace/receiver/clickhouseingestreceiver/internal/metadata"
 )
@@ -35,7 +35,8 @@ const (
 	signalMetrics = "metrics"
 )
 
-const format = "otlp_json"
+// format is what the spans of a delivery say of its origin.
+const format = "jsonl"
 
 // ingestReceiver reads the signals whose consumers are set before Start; the factory sets one.
 type ingestReceiver struct {
@@ -47,12 +48,14 @@ type ingestReceiver struct {
 	metrics consumer.Metrics
 
 	hook     func(signal string, p ingest.Point) // only in tests: where the process is to be killed
+	fault    func(op, path string) error         // only in tests: what fails of the file system
 	retryMin time.Duration                       // only in tests: the first pause after an error
 
 	store     schema // nil when none is configured
 	obs       *receiverhelper.ObsReport
 	telemetry *metadata.TelemetryBuilder
 	engine    *ingest.Engine // nil before Start and when it failed
+	forget    func()         // the console forgets us; nil without one
 	stop      sync.Once
 	stopErr   error
 }
@@ -90,6 +93,10 @@ func (r *ingestReceiver) Start(ctx context.Context, host component.Host) error {
 	if err := r.findStore(host); err != nil {
 		return err
 	}
+	console, err := r.findConsole(host)
+	if err != nil {
+		return err
+	}
 	telemetry, err := metadata.NewTelemetryBuilder(r.set.TelemetrySettings)
 	if err != nil {
 		return err
@@ -115,6 +122,7 @@ func (r *ingestReceiver) Start(ctx context.Context, host component.Host) error {
 		Logger:   r.set.Logger,
 		Observer: observer,
 		Hook:     r.hook,
+		Fault:    r.fault,
 	})
 	if err != nil {
 		return err
@@ -122,6 +130,10 @@ func (r *ingestReceiver) Start(ctx context.Context, host component.Host) error {
 	r.engine = engine
 	if err := observer.watch(engine, r.signals()); err != nil {
 		return errors.Join(err, engine.Shutdown(ctx, 0))
+	}
+	if console != nil {
+		status, failed := console.ReportIngest(newStatus(r, engine, observer).get), console.ReportFailed(r.set.ID.String(), engine)
+		r.forget = func() { status(); failed() }
 	}
 	return nil
 }
@@ -158,6 +170,9 @@ func (r *ingestReceiver) ready(ctx context.Context) error {
 // Shutdown implements component.Component: what is on disk is still loaded, within shutdown_timeout.
 func (r *ingestReceiver) Shutdown(ctx context.Context) error {
 	r.stop.Do(func() {
+		if r.forget != nil {
+			r.forget()
+		}
 		if r.engine != nil {
 			r.stopErr = r.engine.Shutdown(ctx, r.cfg.ShutdownTimeout)
 		}
@@ -179,17 +194,17 @@ func (r *ingestReceiver) signals() (signals []string) {
 func (r *ingestReceiver) sources() (sources []ingest.Source) {
 	if r.traces != nil {
 		sources = append(sources, ingest.Source{
-			Signal: signalTraces, Types: []segment.Type{segment.Spans}, NewBatch: otlpjson.NewTraces, Deliver: r.deliverTraces,
+			Signal: signalTraces, Types: []segment.Type{segment.Spans}, NewBatch: linecodec.NewTraces, Deliver: r.deliverTraces,
 		})
 	}
 	if r.logs != nil {
 		sources = append(sources, ingest.Source{ // scores are log records
-			Signal: signalLogs, Types: []segment.Type{segment.Logs, segment.Scores}, NewBatch: otlpjson.NewLogs, Deliver: r.deliverLogs,
+			Signal: signalLogs, Types: []segment.Type{segment.Logs, segment.Scores}, NewBatch: linecodec.NewLogs, Deliver: r.deliverLogs,
 		})
 	}
 	if r.metrics != nil {
 		sources = append(sources, ingest.Source{
-			Signal: signalMetrics, Types: []segment.Type{segment.Metrics}, NewBatch: otlpjson.NewMetrics, Deliver: r.deliverMetrics,
+			Signal: signalMetrics, Types: []segment.Type{segment.Metrics}, NewBatch: linecodec.NewMetrics, Deliver: r.deliverMetrics,
 		})
 	}
 	if store, ok := r.store.(askable); ok {
@@ -205,55 +220,45 @@ func (r *ingestReceiver) sources() (sources []ingest.Source) {
 	return sources
 }
 
-// tokenContext makes the insert that the exporter does in this context repeatable: the store drops what
-// came under the token before, in the table itself and in the views that depend on it.
-func tokenContext(ctx context.Context, token string) context.Context {
-	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
-		"insert_deduplication_token": token,
-		"async_insert":               0,
-		"deduplicate_blocks_in_dependent_materialized_views": 1,
-	}))
-}
-
 var errUnit = errors.New("a unit of another signal")
 
 func (r *ingestReceiver) deliverTraces(ctx context.Context, token string, u ingest.Unit) error {
-	unit, ok := u.(*otlpjson.Unit[ptrace.Traces])
+	unit, ok := u.(*linecodec.Unit[ptrace.Traces])
 	if !ok {
 		return errUnit
 	}
 	if err := r.ready(ctx); err != nil {
 		return err
 	}
-	ctx = r.obs.StartTracesOp(tokenContext(ctx, token))
+	ctx = r.obs.StartTracesOp(insert.NewContext(ctx, token))
 	err := r.traces.ConsumeTraces(ctx, unit.Data)
 	r.obs.EndTracesOp(ctx, format, unit.Records(), err)
 	return err
 }
 
 func (r *ingestReceiver) deliverLogs(ctx context.Context, token string, u ingest.Unit) error {
-	unit, ok := u.(*otlpjson.Unit[plog.Logs])
+	unit, ok := u.(*linecodec.Unit[plog.Logs])
 	if !ok {
 		return errUnit
 	}
 	if err := r.ready(ctx); err != nil {
 		return err
 	}
-	ctx = r.obs.StartLogsOp(tokenContext(ctx, token))
+	ctx = r.obs.StartLogsOp(insert.NewContext(ctx, token))
 	err := r.logs.ConsumeLogs(ctx, unit.Data)
 	r.obs.EndLogsOp(ctx, format, unit.Records(), err)
 	return err
 }
 
 func (r *ingestReceiver) deliverMetrics(ctx context.Context, token string, u ingest.Unit) error {
-	unit, ok := u.(*otlpjson.Unit[pmetric.Metrics])
+	unit, ok := u.(*linecodec.Unit[pmetric.Metrics])
 	if !ok {
 		return errUnit
 	}
 	if err := r.ready(ctx); err != nil {
 		return err
 	}
-	ctx = r.obs.StartMetricsOp(tokenContext(ctx, token))
+	ctx = r.obs.StartMetricsOp(insert.NewContext(ctx, token))
 	err := r.metrics.ConsumeMetrics(ctx, unit.Data)
 	r.obs.EndMetricsOp(ctx, format, unit.Records(), err)
 	return err

@@ -41,7 +41,7 @@ func newHost() statusHost {
 
 func put(t testing.TB, dir string, typ segment.Type, uid string) {
 	t.Helper()
-	text, _ := recordLine(typ, uid, 0)
+	text, _ := recordLine(typ, encodingOTLP, uid, 0)
 	folder := segment.Dir(dir, typ, "p")
 	require.NoError(t, os.MkdirAll(folder, 0o750))
 	require.NoError(t, os.WriteFile(filepath.Join(folder, segment.NewID(time.Now())+segment.SuffixOpen), []byte(text+"\n"), 0o600))

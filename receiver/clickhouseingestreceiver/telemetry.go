@@ -125,3 +125,15 @@ func (o *observer) watch(engine *ingest.Engine, signals []string) error {
 		}),
 	)
 }
+
+// worst is why loading stands still, nil when it does not.
+func (o *observer) worst() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, signal := range []string{signalTraces, signalLogs, signalMetrics, ""} {
+		if err := o.ill[signal]; err != nil {
+			return err
+		}
+	}
+	return nil
+}
