@@ -19,10 +19,14 @@ func main() {
 	os.Exit(execute(newRootCommand()))
 }
 
+// version is set by the linker, where something is built to be given away.
+var version = "development"
+
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "tailctl",
-		Short: "The companion of Tailrace",
+		Use:     "tailctl",
+		Short:   "The companion of Tailrace",
+		Version: version,
 		// What went wrong is not about the usage, mostly; execute says it.
 		SilenceUsage: true, SilenceErrors: true,
 	}
@@ -31,6 +35,8 @@ func newRootCommand() *cobra.Command {
 		newRunCommand(),
 		newServersCommand(),
 		newBuildsCommand(),
+		newTokenCommand(),
+		newTailCommand(),
 	)
 	return root
 }

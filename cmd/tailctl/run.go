@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/tailrace/tailrace/internal/bytesize"
 	"github.com/tailrace/tailrace/internal/lineproto"
 )
 
@@ -268,22 +268,13 @@ func parseLabels(labels []string) (map[string]string, error) {
 	return all, nil
 }
 
-func parseSize(s string) (int64, error) {
-	number, unit := strings.TrimRight(s, "KMGTiBb"), int64(1)
-	switch strings.ToUpper(strings.TrimSuffix(strings.TrimSuffix(s[len(number):], "B"), "i")) {
-	case "":
-	case "K":
-		unit = 1 << 10
-	case "M":
-		unit = 1 << 20
-	case "G":
-		unit = 1 << 30
-	default:
-		return 0, fmt.Errorf("must be a size such as 64MiB, is %q", s)
+func parseSize(text string) (int64, error) {
+	var size bytesize.Size
+	if err := size.UnmarshalText([]byte(text)); err != nil {
+		return 0, err
 	}
-	n, err := strconv.ParseInt(number, 10, 32)
-	if err != nil || n*unit < lineproto.MinSpoolBytes {
-		return 0, fmt.Errorf("must be a size of at least 1MiB, such as 64MiB, is %q", s)
+	if size < lineproto.MinSpoolBytes {
+		return 0, fmt.Errorf("must be at least 1MiB, such as 64MiB, not %s", size)
 	}
-	return n * unit, nil
+	return int64(size), nil
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -265,6 +266,10 @@ func TestExitCodes(t *testing.T) {
 
 func TestSignalsAreForwardedOnce(t *testing.T) {
 	p := newPlace(t)
+	// Under nohup SIGHUP is ignored, and a shell can't trap what was ignored when it began; what we take ourselves is not handed on as ignored.
+	taken := make(chan os.Signal, 1)
+	signal.Notify(taken, syscall.SIGHUP)
+	defer signal.Stop(taken)
 	// Each signal is counted; the script ends when all have come.
 	script := `for s in TERM INT HUP QUIT USR1 USR2; do trap "echo $s" $s; done; echo ready; while :; do sleep 0.02; done`
 	cmd := p.tailctl("-q", "--", "sh", "-c", script)

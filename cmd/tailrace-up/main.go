@@ -50,6 +50,9 @@ func run(config string) error {
 	if err != nil {
 		return err
 	}
+	if err := checkPorts(set); err != nil {
+		return err
+	}
 	screen := newScreen(os.Stdout)
 	log, err := openLog(filepath.Join(set.data, "tailrace.log"), func(line string) { screen.line("%s", line) })
 	if err != nil {
@@ -134,6 +137,7 @@ func summary(set settings, took time.Duration, log string) string {
 	fmt.Fprintf(&b, "Tailrace is running (ready after %.1f s).\n\n", took.Seconds())
 	for _, row := range [][2]string{
 		{"OTLP", fmt.Sprintf("grpc %s   http http://%s", set.get("TAILRACE_OTLP_GRPC"), set.get("TAILRACE_OTLP_HTTP"))},
+		{"Console", fmt.Sprintf("http://%s   REST: /api/v1/openapi.json", set.get("TAILRACE_CONSOLE"))},
 		{"Live tail", fmt.Sprintf("ws://%s/ws   try: go run ./examples/watch server:shop-agent-1", set.get("TAILRACE_CONSOLE"))},
 		{"Files", filepath.Join(set.data, "jsonl") + "/{spans,logs,metrics,scores}/{project}/"},
 		{"ClickHouse", fmt.Sprintf("http://localhost:%s   native %s   database tailrace, user tailrace, password in %s",

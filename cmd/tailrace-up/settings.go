@@ -22,7 +22,7 @@ func variables() []variable {
 		{"TAILRACE_DATA", "./data", "folder of everything that is kept"},
 		{"TAILRACE_OTLP_GRPC", "localhost:4317", "OTLP over gRPC"},
 		{"TAILRACE_OTLP_HTTP", "localhost:4318", "OTLP over HTTP"},
-		{"TAILRACE_CONSOLE", "localhost:4400", "live tail"},
+		{"TAILRACE_CONSOLE", "localhost:4400", "console: web UI, REST, live tail"},
 		{"TAILRACE_CLICKHOUSE_TCP", "4490", "ClickHouse, native port"},
 		{"TAILRACE_CLICKHOUSE_HTTP", "4423", "ClickHouse, HTTP port"},
 		{"TAILRACE_CLICKHOUSE_PASSWORD", "", "generated into the data folder when not set"},
