@@ -9,6 +9,7 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -17,7 +18,7 @@ import (
 )
 
 func main() {
-	address := flag.String("address", "localhost:4400", "`host:port` of the live tail")
+	address := flag.String("address", cmp.Or(os.Getenv("TAILRACE_CONSOLE"), "localhost:4400"), "`host:port` of the live tail; the default is $TAILRACE_CONSOLE where that is set")
 	backfill := flag.Int("backfill", 10, "`records` of the past to begin with")
 	flag.Parse()
 	channels := flag.Args()
