@@ -14,6 +14,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+
+	"github.com/tailrace/tailrace/bench/agentdata"
 )
 
 func TestQuantile(t *testing.T) {
@@ -37,23 +39,23 @@ func TestQuantile(t *testing.T) {
 func TestDataIsTheSameForTheSameSeed(t *testing.T) {
 	at := time.Unix(1_795_000_000, 0)
 	for _, signal := range []string{spans, logs} {
-		one, err := generate(signal, 1234, 500, 7, at)
+		one, err := agentdata.Generate(signal, 1234, 500, 7, at)
 		require.NoError(t, err)
-		two, err := generate(signal, 1234, 500, 7, at)
+		two, err := agentdata.Generate(signal, 1234, 500, 7, at)
 		require.NoError(t, err)
-		other, err := generate(signal, 1234, 500, 8, at)
+		other, err := agentdata.Generate(signal, 1234, 500, 8, at)
 		require.NoError(t, err)
-		require.Len(t, one.requests, 3)
+		require.Len(t, one.Requests, 3)
 		assert.Equal(t, one, two)
-		assert.False(t, bytes.Equal(one.requests[0], other.requests[0]), "another seed gives other data")
+		assert.False(t, bytes.Equal(one.Requests[0], other.Requests[0]), "another seed gives other data")
 	}
 }
 
 func TestDataIsAsDescribed(t *testing.T) {
-	d, err := generate(spans, 5000, 500, 1, time.Unix(1_795_000_000, 0))
+	d, err := agentdata.Generate(spans, 5000, 500, 1, time.Unix(1_795_000_000, 0))
 	require.NoError(t, err)
 	ids, big, sizer := map[string]bool{}, 0, ptrace.ProtoMarshaler{}
-	for _, raw := range d.requests {
+	for _, raw := range d.Requests {
 		r := ptraceotlp.NewExportRequest()
 		require.NoError(t, r.UnmarshalProto(raw))
 		for _, span := range r.Traces().ResourceSpans().At(0).ScopeSpans().At(0).Spans().All() {
@@ -66,12 +68,12 @@ func TestDataIsAsDescribed(t *testing.T) {
 		}
 	}
 	assert.Len(t, ids, 5000, "span ids are unique")
-	assert.Equal(t, 5000/bigEvery, big)
+	assert.Equal(t, 5000/agentdata.BigEvery, big)
 
-	d, err = generate(logs, 5000, 500, 1, time.Unix(1_795_000_000, 0))
+	d, err = agentdata.Generate(logs, 5000, 500, 1, time.Unix(1_795_000_000, 0))
 	require.NoError(t, err)
 	seqs := map[int64]bool{}
-	for _, raw := range d.requests {
+	for _, raw := range d.Requests {
 		r := plogotlp.NewExportRequest()
 		require.NoError(t, r.UnmarshalProto(raw))
 		for _, record := range r.Logs().ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().All() {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/tailrace/tailrace/bench/agentdata"
 )
 
 // The light load: ten requests a second of each signal.
@@ -31,12 +33,12 @@ type light struct {
 
 func lightLoad(signal string, size, requests int, begin time.Time) (*light, error) {
 	l := &light{signal: signal, size: size, index: map[string]int{}, seen: make([]time.Duration, requests)}
-	s := newSource(rand.Uint64(), begin)
+	s := agentdata.NewSource(rand.Uint64(), begin)
 	for i := range requests {
-		s.at = begin.Add(time.Duration(i) * lightPause)
-		l.at = append(l.at, s.at)
-		trace := s.traceID()
-		raw, err := s.request(signal, size, i%projects, trace)
+		s.At = begin.Add(time.Duration(i) * lightPause)
+		l.at = append(l.at, s.At)
+		trace := s.TraceID()
+		raw, err := s.Request(signal, size, i%agentdata.Projects, trace)
 		if err != nil {
 			return nil, err
 		}

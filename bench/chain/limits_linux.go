@@ -10,10 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/tailrace/tailrace/bench/agentdata"
 )
 
 // limitWrite writes the bytes of a backlog to one file, 1 MiB at a time, and syncs it: what `dd conv=fsync` does.
-func (b *bench) limitWrite(d data, backlog string) (m measure, err error) {
+func (b *bench) limitWrite(d agentdata.Data, backlog string) (m measure, err error) {
 	dir, remove, err := b.fresh()
 	if err != nil {
 		return m, err
@@ -42,15 +44,15 @@ func (b *bench) limitWrite(d data, backlog string) (m measure, err error) {
 		return m, err
 	}
 	m.timed(time.Since(begin), d)
-	m.BytesOnDisk = float64(len(all)) / float64(d.records)
+	m.BytesOnDisk = float64(len(all)) / float64(d.Records)
 	return m, nil
 }
 
 // limitInserts loads a backlog once, writes the rows out in each format, and measures how fast ClickHouse takes them
 // back into the same table, with its view, over HTTP from a file.
-func (b *bench) limitInserts(d data, backlog string, formats []string, runs int, each func(format string, m measure)) error {
+func (b *bench) limitInserts(d agentdata.Data, backlog string, formats []string, runs int, each func(format string, m measure)) error {
 	_, err := b.load(product, d, backlog, "", false, func(ch *server) error {
-		table, _ := product.table(d.signal)
+		table, _ := product.table(d.Signal)
 		for _, format := range formats {
 			file := filepath.Join(b.dir, "rows."+strings.ToLower(format))
 			defer os.Remove(file)
@@ -77,7 +79,7 @@ func (b *bench) limitInserts(d data, backlog string, formats []string, runs int,
 	return err
 }
 
-func (b *bench) insert(ch *server, d data, table, format string) (m measure, err error) {
+func (b *bench) insert(ch *server, d agentdata.Data, table, format string) (m measure, err error) {
 	f, err := os.Open(filepath.Join(b.dir, "rows."+strings.ToLower(format)))
 	if err != nil {
 		return m, err
@@ -90,10 +92,10 @@ func (b *bench) insert(ch *server, d data, table, format string) (m measure, err
 	}
 	body.Close()
 	m.timed(time.Since(begin), d)
-	m.ClickHouse = perMillion(ch.cpu()-server, d.records)
+	m.ClickHouse = perMillion(ch.cpu()-server, d.Records)
 	n, err := ch.numbers(b.ctx, "SELECT count() FROM "+table)
 	if err == nil {
-		m.Lost = int64(d.records) - n[0]
+		m.Lost = int64(d.Records) - n[0]
 	}
 	return m, err
 }

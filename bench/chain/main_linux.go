@@ -6,7 +6,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"flag"
@@ -19,6 +18,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/tailrace/tailrace/bench/agentdata"
+	"github.com/tailrace/tailrace/bench/machine"
 )
 
 // report is what -out gets.
@@ -75,7 +77,7 @@ func run() error {
 	defer os.RemoveAll(dir)
 	b := &bench{ctx: ctx, build: root, dir: dir, connections: *connections, stall: *stall}
 	r := &report{
-		Date: time.Now().UTC().Format(time.DateTime), Machine: machine(), Load: []string{load()}, Seed: *seed, Runs: *runs, Spans: *nSpans, Logs: *nLogs,
+		Date: time.Now().UTC().Format(time.DateTime), Machine: describe(), Load: []string{machine.Load()}, Seed: *seed, Runs: *runs, Spans: *nSpans, Logs: *nLogs,
 		Versions: versions(root),
 	}
 	fmt.Printf("%s, commit %s, %d runs in turns, seed %d, load average %s\n", r.Machine, r.Versions["commit"], *runs, *seed, r.Load[0])
@@ -90,7 +92,7 @@ func run() error {
 			return fmt.Errorf("-signals: %q; allowed: %s, %s", signal, spans, logs)
 		}
 		progress("making %d %s", n, signal)
-		d, err := generate(signal, n, *batch, *seed, at)
+		d, err := agentdata.Generate(signal, n, *batch, *seed, at)
 		if err != nil {
 			return err
 		}
@@ -105,7 +107,7 @@ func run() error {
 			return err
 		}
 	}
-	r.Load = append(r.Load, load())
+	r.Load = append(r.Load, machine.Load())
 	fmt.Printf("\nload average before %s, after %s\n", r.Load[0], r.Load[1])
 	if *out == "" {
 		return nil
@@ -118,10 +120,10 @@ func run() error {
 }
 
 // signal runs the stages that are measured for each signal by itself.
-func (r *report) signal(b *bench, d data, wants func(string) bool, runs int) error {
-	name := map[string]string{spans: "spans", logs: "log records"}[d.signal]
+func (r *report) signal(b *bench, d agentdata.Data, wants func(string) bool, runs int) error {
+	name := map[string]string{spans: "spans", logs: "log records"}[d.Signal]
 	title := func(what string) string {
-		return fmt.Sprintf("%s: %s %s of %d B", what, number(float64(d.records)), name, d.bytes/int64(d.records))
+		return fmt.Sprintf("%s: %s %s of %d B", what, number(float64(d.Records)), name, d.Bytes/int64(d.Records))
 	}
 	both := []way{product, peer}
 	if wants("write") {
@@ -138,8 +140,8 @@ func (r *report) signal(b *bench, d data, wants func(string) bool, runs int) err
 	backlogs := map[bool]string{}
 	if wants("load") || wants("limits") || wants("profile") {
 		for _, w := range both {
-			progress("writing the backlog of %s: %s", d.signal, w.name)
-			backlogs[w.peer] = filepath.Join(b.dir, fmt.Sprint("backlog-", d.signal, "-", w.peer))
+			progress("writing the backlog of %s: %s", d.Signal, w.name)
+			backlogs[w.peer] = filepath.Join(b.dir, fmt.Sprint("backlog-", d.Signal, "-", w.peer))
 			defer os.RemoveAll(backlogs[w.peer])
 			m, err := b.write(w, d, backlogs[w.peer], "")
 			if err == nil && m.Lost+m.Doubled != 0 {
@@ -152,14 +154,14 @@ func (r *report) signal(b *bench, d data, wants func(string) bool, runs int) err
 	}
 	if wants("load") {
 		c := &contest{Title: title("Files → queryable, a backlog of")}
-		err := r.turns(b, c, runs, both, func(w way, i int) (measure, error) { return b.load(w, d, backlogs[w.peer], "", i == 0, nil) })
+		err := r.turns(b, c, runs, []way{product, productContrib, peer}, func(w way, i int) (measure, error) { return b.load(w, d, backlogs[w.peer], "", i == 0, nil) })
 		if err != nil {
 			return err
 		}
 	}
 	if wants("chain") {
 		c := &contest{Title: title("Whole chain, OTLP in → files → queryable")}
-		if err := r.turns(b, c, runs, both, func(w way, _ int) (measure, error) { return b.chain(w, d) }); err != nil {
+		if err := r.turns(b, c, runs, []way{product, productContrib, peer}, func(w way, _ int) (measure, error) { return b.chain(w, d) }); err != nil {
 			return err
 		}
 	}
@@ -222,9 +224,9 @@ func (r *report) finish(c *contest) {
 }
 
 // profile runs the product once more under its CPU profiler. The profiles stay beside the binaries.
-func (r *report) profile(b *bench, d data, backlog string) error {
+func (r *report) profile(b *bench, d agentdata.Data, backlog string) error {
 	for _, stage := range []string{"write", "load"} {
-		file := filepath.Join(b.build, "bench-chain."+stage+"."+d.signal+".prof")
+		file := filepath.Join(b.build, "bench-chain."+stage+"."+d.Signal+".prof")
 		files := filepath.Join(b.dir, "written")
 		defer os.RemoveAll(files)
 		var err error
@@ -245,7 +247,7 @@ func (r *report) profile(b *bench, d data, backlog string) error {
 				return err
 			}
 		}
-		progress("profile of %s, %s: go tool pprof %s", stage, d.signal, file)
+		progress("profile of %s, %s: go tool pprof %s", stage, d.Signal, file)
 	}
 	return nil
 }
@@ -256,28 +258,10 @@ func progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "[%5.0fs] %s\n", time.Since(begin).Seconds(), fmt.Sprintf(format, args...))
 }
 
-func machine() string {
-	find := func(file, key string) string {
-		f, err := os.Open(file)
-		if err != nil {
-			return "?"
-		}
-		defer f.Close()
-		for s := bufio.NewScanner(f); s.Scan(); {
-			if name, value, ok := strings.Cut(s.Text(), ":"); ok && strings.TrimSpace(name) == key {
-				return strings.TrimSpace(value)
-			}
-		}
-		return "?"
-	}
+func describe() string {
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	return fmt.Sprintf("%s, %d cores, %s of memory, Linux %s, %s", find("/proc/cpuinfo", "model name"), runtime.NumCPU(),
-		find("/proc/meminfo", "MemTotal"), strings.TrimSpace(string(kernel)), runtime.Version())
-}
-
-func load() string {
-	raw, _ := os.ReadFile("/proc/loadavg")
-	return strings.Join(strings.Fields(string(raw))[:min(3, len(strings.Fields(string(raw))))], " ")
+	return fmt.Sprintf("%s, %d cores, %s of memory, Linux %s, %s", machine.Processor(), runtime.NumCPU(),
+		machine.Field("/proc/meminfo", "MemTotal"), strings.TrimSpace(string(kernel)), runtime.Version())
 }
 
 func versions(build string) map[string]string {

@@ -142,12 +142,12 @@ func startClickHouse(ctx context.Context, build, dir string) (*server, error) {
 <grants><query>GRANT SYSTEM LISTEN ON *.*</query><query>GRANT CREATE TEMPORARY TABLE ON *.*</query><query>GRANT READ ON FILE</query></grants></default>
 <tailrace><password>`+password+`</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></tailrace>
 </users></clickhouse>`), 0o600),
-		os.WriteFile(config, []byte(`<clickhouse><logger><level>error</level><console>1</console></logger><users_config>`+users+`</users_config></clickhouse>`), 0o600))
+		os.WriteFile(config, []byte(`<clickhouse><logger><console>1</console></logger><users_config>`+users+`</users_config></clickhouse>`), 0o600))
 	if err != nil {
 		return nil, err
 	}
 	s.process, err = start(filepath.Join(dir, "clickhouse.log"), filepath.Join(build, "tailrace-clickhouse"),
-		"--config-file="+config, "--path="+filepath.Join(dir, "data"), "--listen_host=127.0.0.1", "--tcp_port="+ports[0], "--http_port="+ports[1],
+		"--config-file="+config, "--path="+filepath.Join(dir, "data"), "--log-level=error", "--listen_host=127.0.0.1", "--tcp_port="+ports[0], "--http_port="+ports[1],
 		"--query", "SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP; SELECT count() FROM file('-', LineAsString)")
 	if err != nil {
 		return nil, err

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tailrace/tailrace/bench/agentdata"
 )
 
 // measure is one run of one way. What a stage does not measure is zero.
@@ -31,10 +33,10 @@ type measure struct {
 	Doubled        int64   `json:"doubled"`
 }
 
-func (m *measure) timed(took time.Duration, d data) {
+func (m *measure) timed(took time.Duration, d agentdata.Data) {
 	m.Seconds = took.Seconds()
-	m.RecordsPS = float64(d.records) / m.Seconds
-	m.MBPS = float64(d.bytes) / 1e6 / m.Seconds
+	m.RecordsPS = float64(d.Records) / m.Seconds
+	m.MBPS = float64(d.Bytes) / 1e6 / m.Seconds
 }
 
 func perMillion(seconds float64, records int) float64 { return seconds / float64(records) * 1e6 }

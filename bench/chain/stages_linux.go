@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"text/template"
 	"time"
+
+	"github.com/tailrace/tailrace/bench/agentdata"
 )
 
 var (
@@ -36,12 +38,15 @@ var (
 type way struct {
 	name, sync string
 	peer       bool
+	contrib    bool // the product with contrib's clickhouse exporter
 }
 
 var (
 	product      = way{name: "tailrace", sync: "write"}
 	productBatch = way{name: "tailrace, sync: batch", sync: "batch"}
-	peer         = way{name: "file + otlp_json_file + clickhouse", peer: true}
+	// productContrib shows what the exporter is worth.
+	productContrib = way{name: "tailrace, contrib's clickhouse", sync: "write", contrib: true}
+	peer           = way{name: "file + otlp_json_file + clickhouse", peer: true}
 )
 
 func (w way) database() string {
@@ -70,6 +75,7 @@ type bench struct {
 // settings fill the templates.
 type settings struct {
 	Write, Load, Fresh         bool
+	Contrib                    bool
 	Signals                    []string
 	Files, Sync                string
 	OTLP, MetricsPort          string
@@ -85,7 +91,7 @@ func (b *bench) collector(w way, s *settings) (*process, error) {
 		return nil, err
 	}
 	s.OTLP, s.PprofAddress, s.MetricsPort = "127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1], ports[2]
-	s.Sync, s.Database, s.Password = w.sync, w.database(), password
+	s.Sync, s.Database, s.Password, s.Contrib = w.sync, w.database(), password, w.contrib
 	t, binary := productConfig, filepath.Join(b.build, "tailrace")
 	if w.peer {
 		t, binary = peerConfig, filepath.Join(b.build, "peer", "peer")
@@ -115,13 +121,13 @@ func (b *bench) fresh() (string, func(), error) {
 }
 
 // write measures OTLP in → files. The files stay in the given folder.
-func (b *bench) write(w way, d data, files, profile string) (m measure, err error) {
+func (b *bench) write(w way, d agentdata.Data, files, profile string) (m measure, err error) {
 	dir, remove, err := b.fresh()
 	if err != nil {
 		return m, err
 	}
 	defer remove()
-	s := settings{Write: true, Signals: []string{d.signal}, Files: files, Profile: profile, dir: dir}
+	s := settings{Write: true, Signals: []string{d.Signal}, Files: files, Profile: profile, dir: dir}
 	p, err := b.collector(w, &s)
 	if err != nil {
 		return m, err
@@ -136,44 +142,47 @@ func (b *bench) write(w way, d data, files, profile string) (m measure, err erro
 	if err != nil {
 		return m, err
 	}
-	m.Collector, m.Peak = perMillion(cpu-before, d.records), peak
-	count, size, err := inspect(files, d.signal)
-	m.Lost, m.Doubled = max(0, int64(d.records)-count), max(0, count-int64(d.records))
-	m.BytesOnDisk = float64(size) / float64(d.records)
+	m.Collector, m.Peak = perMillion(cpu-before, d.Records), peak
+	count, size, err := inspect(files, d.Signal)
+	m.Lost, m.Doubled = max(0, int64(d.Records)-count), max(0, count-int64(d.Records))
+	m.BytesOnDisk = float64(size) / float64(d.Records)
 	return m, err
 }
 
 // load measures files → rows. The backlog is hard-linked, so that the next run finds it unchanged.
-func (b *bench) load(w way, d data, backlog, profile string, sizes bool, then func(*server) error) (m measure, err error) {
+func (b *bench) load(w way, d agentdata.Data, backlog, profile string, sizes bool, then func(*server) error) (m measure, err error) {
 	dir, remove, err := b.fresh()
 	if err != nil {
 		return m, err
 	}
 	defer remove()
-	s := settings{Load: true, Signals: []string{d.signal}, Files: filepath.Join(dir, "files"), Profile: profile, dir: dir}
-	if err := link(backlog, s.Files); err != nil {
-		return m, err
-	}
+	s := settings{Load: true, Signals: []string{d.Signal}, Files: filepath.Join(dir, "files"), Profile: profile, dir: dir}
 	ch, err := startClickHouse(b.ctx, b.build, filepath.Join(dir, "clickhouse"))
 	if err != nil {
 		return m, err
 	}
 	defer ch.kill()
 	s.ClickHouse = ch.tcp
-	server, begin := ch.cpu(), time.Now()
 	p, err := b.collector(w, &s)
 	if err != nil {
 		return m, err
 	}
 	defer p.kill()
+	if err := b.tables(w, s, p, ch); err != nil {
+		return m, err
+	}
+	before, server, begin := p.cpu(), ch.cpu(), time.Now()
+	if err := link(backlog, s.Files); err != nil {
+		return m, err
+	}
 	if err := b.countable(&m, w, p, ch, d, begin, server, nil); err != nil {
 		return m, err
 	}
-	if err := b.verify(&m, w, p, ch, d, 0); err != nil {
+	if err := b.verify(&m, w, p, ch, d, before); err != nil {
 		return m, err
 	}
 	if sizes {
-		table, _ := w.table(d.signal)
+		table, _ := w.table(d.Signal)
 		if err := ch.exec(b.ctx, "OPTIMIZE TABLE "+table+" FINAL"); err != nil {
 			return m, err
 		}
@@ -191,9 +200,27 @@ func (b *bench) load(w way, d data, backlog, profile string, sizes bool, then fu
 	return m, nil
 }
 
+// tables waits until those of the signals are there, and the view that the product makes last.
+func (b *bench) tables(w way, s settings, p *process, ch *server) error {
+	var all []string
+	for _, signal := range s.Signals {
+		table, _ := w.table(signal)
+		all = append(all, table)
+	}
+	if !w.peer {
+		all = append(all, w.database()+".log_counts_hourly")
+	}
+	for _, table := range all {
+		if err := p.until(b.ctx, table+" exists", func() bool { return ch.exec(b.ctx, "SELECT 1 FROM "+table+" LIMIT 0") == nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // chain measures OTLP in → files → rows, at full speed.
-func (b *bench) chain(w way, d data) (m measure, err error) {
-	err = b.whole(w, settings{Signals: []string{d.signal}}, func(p *process, ch *server, address string) error {
+func (b *bench) chain(w way, d agentdata.Data) (m measure, err error) {
+	err = b.whole(w, settings{Signals: []string{d.Signal}}, func(p *process, ch *server, address string) error {
 		sent := make(chan error, 1)
 		before, server, begin := p.cpu(), ch.cpu(), time.Now()
 		go func() { sent <- b.postAll(address, d) }()
@@ -223,20 +250,17 @@ func (b *bench) whole(w way, s settings, use func(p *process, ch *server, addres
 		return err
 	}
 	defer p.kill()
-	for _, signal := range s.Signals {
-		table, _ := w.table(signal)
-		if err := p.until(b.ctx, table+" exists", func() bool { return ch.exec(b.ctx, "SELECT 1 FROM "+table) == nil }); err != nil {
-			return err
-		}
+	if err := b.tables(w, s, p, ch); err != nil {
+		return err
 	}
 	return use(p, ch, s.OTLP)
 }
 
 // countable waits until all rows are there, or no new one comes any more; sent, if any, tells when the sender is ready.
-func (b *bench) countable(m *measure, w way, p *process, ch *server, d data, begin time.Time, server float64, sent <-chan error) error {
-	table, _ := w.table(d.signal)
+func (b *bench) countable(m *measure, w way, p *process, ch *server, d agentdata.Data, begin time.Time, server float64, sent <-chan error) error {
+	table, _ := w.table(d.Signal)
 	rows, last := int64(0), begin
-	for rows < int64(d.records) && time.Since(last) < b.stall {
+	for rows < int64(d.Records) && time.Since(last) < b.stall {
 		select {
 		case <-b.ctx.Done():
 			return b.ctx.Err()
@@ -247,7 +271,7 @@ func (b *bench) countable(m *measure, w way, p *process, ch *server, d data, beg
 				return p.failed(err)
 			}
 			sent = nil
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(100 * time.Millisecond): // each look costs ClickHouse 2 ms
 		}
 		n, err := ch.numbers(b.ctx, "SELECT count() FROM "+table)
 		if err == nil && n[0] > rows { // until the table is there it is an error
@@ -257,24 +281,24 @@ func (b *bench) countable(m *measure, w way, p *process, ch *server, d data, beg
 	if rows == 0 {
 		return p.failed(errors.New("no row came"))
 	}
-	m.timed(last.Sub(begin), data{records: int(rows), bytes: d.bytes * rows / int64(d.records)})
-	m.ClickHouse = perMillion(ch.cpu()-server, d.records)
+	m.timed(last.Sub(begin), agentdata.Data{Records: int(rows), Bytes: d.Bytes * rows / int64(d.Records)})
+	m.ClickHouse = perMillion(ch.cpu()-server, d.Records)
 	return nil
 }
 
 // verify stops the collector and counts what was sent, lost and doubled.
-func (b *bench) verify(m *measure, w way, p *process, ch *server, d data, before float64) error {
+func (b *bench) verify(m *measure, w way, p *process, ch *server, d agentdata.Data, before float64) error {
 	cpu, peak, err := p.stop()
 	if err != nil {
 		return err
 	}
-	m.Collector, m.Peak = perMillion(cpu-before, d.records), peak
-	table, key := w.table(d.signal)
+	m.Collector, m.Peak = perMillion(cpu-before, d.Records), peak
+	table, key := w.table(d.Signal)
 	n, err := ch.numbers(b.ctx, "SELECT count(), uniqExact("+key+") FROM "+table)
 	if err != nil {
 		return err
 	}
-	m.Lost, m.Doubled = int64(d.records)-n[1], n[0]-n[1]
+	m.Lost, m.Doubled = int64(d.Records)-n[1], n[0]-n[1]
 	return nil
 }
 
@@ -303,7 +327,7 @@ func post(ctx context.Context, address, signal string, body []byte) error {
 var errBusy = errors.New("OTLP: refused for now")
 
 // postAll sends all requests over some connections, and repeats what is refused for now, as SDKs do.
-func (b *bench) postAll(address string, d data) error {
+func (b *bench) postAll(address string, d agentdata.Data) error {
 	var next atomic.Int64
 	var group sync.WaitGroup
 	failed := make([]error, b.connections)
@@ -311,13 +335,13 @@ func (b *bench) postAll(address string, d data) error {
 		group.Go(func() {
 			for failed[c] == nil {
 				i := int(next.Add(1)) - 1
-				if i >= len(d.requests) {
+				if i >= len(d.Requests) {
 					return
 				}
-				err := post(b.ctx, address, d.signal, d.requests[i])
+				err := post(b.ctx, address, d.Signal, d.Requests[i])
 				for errors.Is(err, errBusy) && b.ctx.Err() == nil {
 					time.Sleep(20 * time.Millisecond)
-					err = post(b.ctx, address, d.signal, d.requests[i])
+					err = post(b.ctx, address, d.Signal, d.Requests[i])
 				}
 				failed[c] = err
 			}

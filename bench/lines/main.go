@@ -18,8 +18,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/tailrace/tailrace/bench/machine"
 )
 
 // measure is what one run of a way took. Time and CPU are in seconds.
@@ -90,7 +91,7 @@ func run() error {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	r := report{
-		Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(), Go: runtime.Version(), Seed: *seed, HeapMiB: *heap, Runs: *runs,
+		Date: time.Now().UTC().Format(time.DateOnly), Machine: describe(), Go: runtime.Version(), Seed: *seed, HeapMiB: *heap, Runs: *runs,
 		Contests: map[string][]result{}, Ratios: map[string]float64{},
 	}
 	fmt.Printf("%s, %s, median of %d runs in turns, seed %d, %d MiB of heap beside\n", r.Machine, r.Go, r.Runs, r.Seed, r.HeapMiB)
@@ -204,16 +205,7 @@ func thousands(n int64) string {
 	return s
 }
 
-// machine names the processor and its cores.
-func machine() string {
-	name := runtime.GOARCH
-	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(info)) {
-			if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
-				name = strings.TrimSpace(value)
-				break
-			}
-		}
-	}
-	return fmt.Sprintf("%d cores of %s, %s", runtime.NumCPU(), name, runtime.GOOS)
+// describe names the processor and its cores.
+func describe() string {
+	return fmt.Sprintf("%d cores of %s, %s", runtime.NumCPU(), machine.Processor(), runtime.GOOS)
 }

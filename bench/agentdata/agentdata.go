@@ -1,7 +1,9 @@
 // Copyright The Tailrace Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+// Package agentdata makes what the benchmarks load: spans of agents, 0.7 to 1.7 KB with some of 100 KB, and log lines of
+// many Projects, the same bytes for the same seed.
+package agentdata
 
 import (
 	"encoding/binary"
@@ -19,15 +21,16 @@ import (
 
 // The signals, as OTLP's paths and the pipelines call them.
 const (
-	spans = "traces"
-	logs  = "logs"
+	Spans = "traces"
+	Logs  = "logs"
 )
 
+// The shape of the data.
 const (
-	projects   = 8
-	bigEvery   = 1000 // one span of so many
+	Projects   = 8
+	BigEvery   = 1000 // one span of so many
 	bigBytes   = 100 << 10
-	spanStep   = 150 * time.Microsecond
+	SpanStep   = 150 * time.Microsecond
 	vocabulary = `the a an of to and in for with on customer order refund invoice shipping address city weather forecast
 summary of document question answer please find attached report quarterly revenue growth model temperature tool call returned result
 empty list search index vector distance nearest neighbour embedding chunk token budget exceeded retry backoff success failure user
@@ -37,47 +40,48 @@ cache miss hit database connection pool timeout payload size bytes request respo
 
 var words = strings.Fields(vocabulary)
 
-// data is what both sides are given: requests that are encoded before any clock runs.
-type data struct {
-	signal   string
-	requests [][]byte // OTLP protobuf
-	records  int
-	bytes    int64
+// Data is what both sides are given: requests that are encoded before any clock runs.
+type Data struct {
+	Signal   string
+	Requests [][]byte // OTLP protobuf
+	Records  int
+	Bytes    int64
 }
 
-// source makes records from a seed: the same seed and time give the same bytes.
-type source struct {
+// Source makes records from a seed: the same seed and time give the same bytes.
+type Source struct {
 	rng  *rand.Rand
-	at   time.Time
-	next uint64 // number of the next record: span id, or attribute `seq` of a log record
+	At   time.Time // of the last record
+	next uint64    // number of the next record: span id, or attribute `seq` of a log record
 }
 
-func newSource(seed uint64, at time.Time) *source {
-	return &source{rng: rand.New(rand.NewPCG(seed, 1)), at: at}
+// NewSource returns a source whose first record is of the given time.
+func NewSource(seed uint64, at time.Time) *Source {
+	return &Source{rng: rand.New(rand.NewPCG(seed, 1)), At: at}
 }
 
-// generate makes n records in requests of batch records. A request is of one service instance, as SDKs send them; the
+// Generate makes n records in requests of batch records. A request is of one service instance, as SDKs send them; the
 // projects alternate.
-func generate(signal string, n, batch int, seed uint64, at time.Time) (data, error) {
-	d := data{signal: signal, records: n}
-	s := newSource(seed, at)
+func Generate(signal string, n, batch int, seed uint64, at time.Time) (Data, error) {
+	d := Data{Signal: signal, Records: n}
+	s := NewSource(seed, at)
 	for i := 0; n > 0; i++ {
 		size := min(batch, n)
-		raw, err := s.request(signal, size, i%projects, s.traceID())
+		raw, err := s.Request(signal, size, i%Projects, s.TraceID())
 		if err != nil {
 			return d, err
 		}
-		d.requests = append(d.requests, raw)
-		d.bytes += int64(len(raw))
+		d.Requests = append(d.Requests, raw)
+		d.Bytes += int64(len(raw))
 		n -= size
 	}
 	return d, nil
 }
 
-// request encodes one request. Its first trace id is the given one, so that a caller who asks for a few records
+// Request encodes one request. Its first trace id is the given one, so that a caller who asks for a few records
 // finds them again by it.
-func (s *source) request(signal string, n, project int, trace pcommon.TraceID) ([]byte, error) {
-	if signal == spans {
+func (s *Source) Request(signal string, n, project int, trace pcommon.TraceID) ([]byte, error) {
+	if signal == Spans {
 		td := ptrace.NewTraces()
 		rs := td.ResourceSpans().AppendEmpty()
 		resource(rs.Resource(), project)
@@ -107,15 +111,15 @@ func resource(r pcommon.Resource, project int) {
 }
 
 // spans appends gen_ai spans of 0.7 to 1.7 KB; about ten make a trace.
-func (s *source) spans(to ptrace.SpanSlice, n int, trace pcommon.TraceID) {
+func (s *Source) spans(to ptrace.SpanSlice, n int, trace pcommon.TraceID) {
 	to.EnsureCapacity(n)
 	var parent pcommon.SpanID
 	for i := range n {
 		if i%10 == 0 && i > 0 && n >= 100 {
-			trace, parent = s.traceID(), pcommon.SpanID{}
+			trace, parent = s.TraceID(), pcommon.SpanID{}
 		}
 		s.next++
-		s.at = s.at.Add(spanStep)
+		s.At = s.At.Add(SpanStep)
 		sp := to.AppendEmpty()
 		var id pcommon.SpanID
 		binary.BigEndian.PutUint64(id[:], s.next*0x9E3779B97F4A7C15) // odd: a bijection, so ids look random and are unique
@@ -126,8 +130,8 @@ func (s *source) spans(to ptrace.SpanSlice, n int, trace pcommon.TraceID) {
 			parent = id
 		}
 		sp.SetKind(ptrace.SpanKindClient)
-		sp.SetStartTimestamp(pcommon.NewTimestampFromTime(s.at))
-		sp.SetEndTimestamp(pcommon.NewTimestampFromTime(s.at.Add(time.Duration(s.rng.IntN(4_000_000)) * time.Microsecond)))
+		sp.SetStartTimestamp(pcommon.NewTimestampFromTime(s.At))
+		sp.SetEndTimestamp(pcommon.NewTimestampFromTime(s.At.Add(time.Duration(s.rng.IntN(4_000_000)) * time.Microsecond)))
 		model := [...]string{"gpt-4o", "claude-sonnet-4", "gemini-2.5-pro", "llama-3.3-70b"}[s.rng.IntN(4)]
 		sp.SetName("chat " + model)
 		a := sp.Attributes()
@@ -141,7 +145,7 @@ func (s *source) spans(to ptrace.SpanSlice, n int, trace pcommon.TraceID) {
 		a.PutDouble("gen_ai.request.temperature", float64(s.rng.IntN(10))/10)
 		a.PutStr("gen_ai.response.finish_reasons", "stop")
 		size := 140 + s.rng.IntN(930)
-		if s.next%bigEvery == 0 {
+		if s.next%BigEvery == 0 {
 			size = bigBytes
 		}
 		a.PutStr("gen_ai.input.messages", `[{"role":"user","parts":[{"type":"text","content":"`+s.text(size*2/3)+`"}]}]`)
@@ -154,14 +158,14 @@ func (s *source) spans(to ptrace.SpanSlice, n int, trace pcommon.TraceID) {
 }
 
 // logs appends records with lines of 150 to 400 bytes.
-func (s *source) logs(to plog.LogRecordSlice, n int, trace pcommon.TraceID) {
+func (s *Source) logs(to plog.LogRecordSlice, n int, trace pcommon.TraceID) {
 	to.EnsureCapacity(n)
 	for range n {
 		s.next++
-		s.at = s.at.Add(spanStep)
+		s.At = s.At.Add(SpanStep)
 		r := to.AppendEmpty()
-		r.SetTimestamp(pcommon.NewTimestampFromTime(s.at))
-		r.SetObservedTimestamp(pcommon.NewTimestampFromTime(s.at.Add(time.Millisecond)))
+		r.SetTimestamp(pcommon.NewTimestampFromTime(s.At))
+		r.SetObservedTimestamp(pcommon.NewTimestampFromTime(s.At.Add(time.Millisecond)))
 		r.SetTraceID(trace)
 		severity := [...]plog.SeverityNumber{plog.SeverityNumberInfo, plog.SeverityNumberInfo, plog.SeverityNumberDebug, plog.SeverityNumberWarn}[s.rng.IntN(4)]
 		r.SetSeverityNumber(severity)
@@ -173,7 +177,7 @@ func (s *source) logs(to plog.LogRecordSlice, n int, trace pcommon.TraceID) {
 	}
 }
 
-func (s *source) text(size int) string {
+func (s *Source) text(size int) string {
 	var b strings.Builder
 	b.Grow(size + 32)
 	for b.Len() < size {
@@ -187,7 +191,8 @@ func (s *source) text(size int) string {
 	return b.String()
 }
 
-func (s *source) traceID() (id pcommon.TraceID) {
+// TraceID returns the next trace id.
+func (s *Source) TraceID() (id pcommon.TraceID) {
 	binary.BigEndian.PutUint64(id[:8], s.rng.Uint64())
 	binary.BigEndian.PutUint64(id[8:], s.rng.Uint64()|1)
 	return id

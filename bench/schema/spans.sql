@@ -1,0 +1,52 @@
+-- Spans as agents send them: about ten a trace, twenty projects of very different size, in order of arrival. A conversation's text
+-- is in several spans of its trace, as it is when history is sent again with each call of a model; system prompts are few. Row n
+-- is the same for the same seed.
+INSERT INTO {into} (Timestamp, TraceId, SpanId, ParentSpanId, TraceState, SpanName, SpanKind, ServiceName, ResourceAttributes, ScopeName, ScopeVersion,
+    SpanAttributes, Duration, StatusCode, StatusMessage, `Events.Timestamp`, `Events.Name`, `Events.Attributes`)
+WITH
+    (SELECT groupArray(arrayStringConcat(arrayMap(i -> lower(substring(hex(sipHash64(sipHash64(number, i) % 3000)), 1, 2 + sipHash64(number, i) % 7)), range(5)), ' ')) FROM numbers(20000)) AS phrases,
+    (SELECT groupArray(arrayStringConcat(arrayMap(i -> lower(substring(hex(sipHash64(sipHash64(number, i) % 3000)), 1, 2 + sipHash64(number, i) % 7)), range(60)), ' ')) FROM numbers(40)) AS prompts,
+    ['gpt-4o', 'gpt-4o-mini', 'claude-sonnet-4', 'claude-haiku-4', 'gemini-2.5-pro', 'llama-3.3-70b'] AS models,
+    ['openai', 'openai', 'anthropic', 'anthropic', 'google', 'groq'] AS providers,
+    ['search_orders', 'get_customer', 'refund', 'send_mail', 'query_docs', 'calculator', 'weather', 'create_ticket'] AS tools,
+    intDiv(number, 10) AS trace, number % 10 AS k, sipHash64({seed}, trace) AS h, sipHash64({seed}, number, 'span') AS r,
+    toUInt32(floor(20 * pow((h % 100000) / 100000., 2))) AS project, h % 3 AS service, bitShiftRight(h, 8) % 4 AS server, (project * 7 + service * 3) % 40 AS agent,
+    (project + k + bitShiftRight(h, 16) % 3) % 6 AS m, bitShiftRight(r, 8) % 8 AS tool,
+    arrayStringConcat(arrayMap(i -> phrases[1 + sipHash64(h, i) % 20000], range(2 + h % 5)), ' ') AS asked,
+    arrayStringConcat(arrayMap(i -> phrases[1 + sipHash64(h, 'a', i) % 20000], range(2 + bitShiftRight(h, 24) % 8)), ' ') AS answered,
+    bitShiftRight(r, 16) % 200 = 0 AS failed, k IN (1, 4, 7) AS chat, k IN (2, 5) AS toolcall,
+    lower(hex(sipHash128({seed}, trace, 'id'))) AS traceid,
+    toString(50 + bitShiftRight(r, 24) % 4000) AS tokens_in, toString(5 + bitShiftRight(r, 36) % 600) AS tokens_out,
+    map('gen_ai.operation.name', 'chat', 'gen_ai.provider.name', providers[m + 1], 'gen_ai.request.model', models[m + 1], 'gen_ai.response.model', models[m + 1],
+        'gen_ai.response.id', concat('chatcmpl-', lower(hex(sipHash64(r)))), 'gen_ai.usage.input_tokens', tokens_in, 'gen_ai.usage.output_tokens', tokens_out,
+        'gen_ai.request.temperature', '0.7', 'gen_ai.response.finish_reasons', '["stop"]', 'gen_ai.system_instructions', prompts[agent + 1],
+        'gen_ai.input.messages', concat('[{"role":"user","parts":[{"type":"text","content":"', asked, '"}]}]'),
+        'gen_ai.output.messages', concat('[{"role":"assistant","parts":[{"type":"text","content":"', answered, '"}]}]')) AS chat_attributes,
+    map('gen_ai.operation.name', 'execute_tool', 'gen_ai.tool.name', tools[tool + 1], 'gen_ai.tool.type', 'function', 'gen_ai.tool.call.id', concat('call_', lower(hex(sipHash64(r, 1)))),
+        'gen_ai.tool.call.arguments', concat('{"id":', toString(r % 100000), ',"q":"', substring(asked, 1, 40), '"}'), 'gen_ai.tool.call.result', concat('{"ok":true,"text":"', substring(answered, 1, 120), '"}'),
+        'mastra.span.type', 'tool_call') AS tool_attributes,
+    map('gen_ai.operation.name', 'invoke_agent', 'gen_ai.agent.name', concat('agent-', toString(agent)), 'gen_ai.conversation.id', concat('conv-', toString(bitShiftRight(h, 4) % 200000)),
+        'mastra.metadata.runId', toString(UUIDNumToString(toFixedString(unhex(traceid), 16))), 'user.id', concat('user-', toString(bitShiftRight(h, 20) % 5000)),
+        'mastra.agent_run.input', asked, 'mastra.agent_run.output', answered, 'gen_ai.usage.input_tokens', '9999', 'gen_ai.usage.output_tokens', '999') AS agent_attributes,
+    map('http.request.method', if(r % 3 = 0, 'POST', 'GET'), 'server.address', concat('api-', toString(project), '.example.com'), 'url.path', concat('/v1/', tools[tool + 1]),
+        'http.response.status_code', if(failed, '500', '200'), 'mastra.span.type', 'model_step', 'network.protocol.version', '1.1') AS http_attributes
+SELECT
+    fromUnixTimestamp64Nano(toInt64({from}) * 1000000000 + trace * intDiv({span_seconds} * 1000000000, intDiv({rows}, 10)) + k * 137000000 + r % 100000000) AS Timestamp,
+    traceid AS TraceId,
+    lower(hex(sipHash64({seed}, number, 'sid'))) AS SpanId,
+    if(k = 0, '', lower(hex(sipHash64({seed}, number - if(k IN (1, 4, 7), k, 1), 'sid')))) AS ParentSpanId,
+    '' AS TraceState,
+    multiIf(k = 0, concat('invoke_agent agent-', toString(agent)), chat, concat('chat ', models[m + 1]), toolcall, concat('execute_tool ', tools[tool + 1]), concat(if(r % 3 = 0, 'POST', 'GET'), ' /v1/', tools[tool + 1])) AS SpanName,
+    multiIf(k = 0, 'Internal', chat, 'Client', toolcall, 'Internal', 'Client') AS SpanKind,
+    concat('svc-', toString(project), '-', toString(service)) AS ServiceName,
+    map('service.name', ServiceName, 'service.version', concat('1.', toString(project)), 'project.id', concat('project-', toString(project)),
+        'deployment.id', concat('dep-', toString(project), '-', toString(service)), 'server.id', concat('server-', toString(project), '-', toString(service), '-', toString(server)),
+        'telemetry.sdk.name', 'opentelemetry', 'telemetry.sdk.language', 'nodejs', 'telemetry.sdk.version', '2.1.0', 'host.name', concat('host-', toString(server)), 'process.pid', toString(1000 + project * 10 + server)) AS ResourceAttributes,
+    if(k IN (3, 6, 8, 9), '@opentelemetry/instrumentation-undici', '@mastra/otel') AS ScopeName, '1.4.0' AS ScopeVersion,
+    multiIf(k = 0, agent_attributes, chat, chat_attributes, toolcall, tool_attributes, http_attributes) AS SpanAttributes,
+    toUInt64(multiIf(k = 0, 1500000000, chat, 400000000, 20000000) * (0.5 + (r % 1000) / 400.) * if(bitShiftRight(r, 50) % 500 = 0, 20, 1)) AS Duration,
+    multiIf(failed, 'Error', k IN (3, 6), 'Ok', 'Unset') AS StatusCode,
+    if(failed, 'upstream answered 500', '') AS StatusMessage,
+    if(failed, [Timestamp], []) AS `Events.Timestamp`, if(failed, ['exception'], []) AS `Events.Name`,
+    if(failed, [map('exception.type', 'UpstreamError', 'exception.message', 'upstream answered 500')], []) AS `Events.Attributes`
+FROM numbers({offset}, {count})
