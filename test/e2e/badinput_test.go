@@ -7,9 +7,11 @@ package e2e
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -155,6 +157,28 @@ func TestBadSurroundings(t *testing.T) {
 		assert.Contains(t, out, "in use")
 		assert.Contains(t, out, "endpoint")
 	})
+	for _, name := range []string{"OTLP over gRPC", "OTLP over HTTP", "health check", "metrics"} {
+		t.Run("port of "+name+" in use", func(t *testing.T) {
+			taken, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			defer taken.Close()
+			p := newProduct(t, "config/otlp-only.yaml")
+			switch name {
+			case "OTLP over gRPC":
+				p.grpc = taken.Addr().String()
+			case "OTLP over HTTP":
+				p.http = taken.Addr().String()
+			case "health check":
+				p.health = taken.Addr().String()
+			case "metrics":
+				p.metrics = taken.Addr().(*net.TCPAddr).Port
+			}
+			out := p.failsToStart()
+			assert.Contains(t, out, strconv.Itoa(taken.Addr().(*net.TCPAddr).Port))
+			assert.Contains(t, out, "address already in use")
+			p.awaitGone(10 * time.Second)
+		})
+	}
 	t.Run("data folder that cannot be written", func(t *testing.T) {
 		p := newProduct(t, "config/otlp-only.yaml", "yaml:exporters: {jsonl: {path: /proc/tailrace}}", "yaml:receivers: {clickhouse_ingest: {path: /proc/tailrace}}")
 		out := p.failsToStart()

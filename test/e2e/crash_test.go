@@ -76,6 +76,7 @@ func requireExactlyOnce(p *product, loads ...*load) {
 
 // Every record that a sender had acknowledged is in ClickHouse once, however often the collector is killed.
 func TestKilledCollectorLosesAndDoublesNothing(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	p := newProduct(t, "config/otlp-only.yaml")
 	random := rand.New(rand.NewPCG(1, 2))
 	var loads []*load
@@ -105,6 +106,7 @@ func TestKilledCollectorLosesAndDoublesNothing(t *testing.T) {
 // ClickHouse is silent for a minute under load: OTLP is accepted and the live tail flows all the while, and
 // the backlog drains after, exactly once.
 func TestClickHouseAwayForAMinute(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	p := startProduct(t, "config/otlp-only.yaml")
 	v := p.watch("logs:load")
 	l := startLoad(p, "away", 1, 5*time.Millisecond)
@@ -131,6 +133,7 @@ func TestClickHouseAwayForAMinute(t *testing.T) {
 
 // ClickHouse crashes under load: it is started again and nothing is lost or doubled.
 func TestKilledClickHouseComesBack(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	p := startProduct(t, "config/otlp-only.yaml")
 	l := startLoad(p, "chkill", 1, time.Millisecond)
 	for range 5 {

@@ -77,8 +77,16 @@ func TestLocalConfigWithExample(t *testing.T) {
 	p.stop()
 }
 
-func TestOTLPOnlyConfig(t *testing.T) {
-	p := startProduct(t, "config/otlp-only.yaml")
+func TestOTLPOnlyConfig(t *testing.T) { fillWithoutChildren(t, "config/otlp-only.yaml") }
+
+// The same with contrib's exporter.
+func TestContribClickHouseConfig(t *testing.T) {
+	fillWithoutChildren(t, "config/contrib-clickhouse.yaml")
+}
+
+func fillWithoutChildren(t *testing.T, config string) {
+	t.Helper()
+	p := startProduct(t, config)
 	require.NoError(t, p.sendTraces(spans("solo", "s", 3)))
 	require.NoError(t, p.sendLogs(logs("solo", "l", 4)))
 	require.NoError(t, p.sendMetrics(gauges("solo", "g", 5)))
@@ -88,28 +96,59 @@ func TestOTLPOnlyConfig(t *testing.T) {
 	p.stop()
 }
 
-// The two shipped configurations must not drift apart: one is the other without child processes.
+func readConfig(t *testing.T, name string) map[string]any {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("../../config", name))
+	require.NoError(t, err)
+	var config map[string]any
+	require.NoError(t, yaml.Unmarshal(raw, &config))
+	return config
+}
+
+func sub(m map[string]any, path ...string) map[string]any {
+	for _, key := range path {
+		m = m[key].(map[string]any)
+	}
+	return m
+}
+
+// The shipped configurations must not drift apart: this one differs by its exporter alone, and by smaller batches for it.
+func TestContribClickHouseIsOTLPOnlyWithAnotherExporter(t *testing.T) {
+	contrib, otlpOnly := readConfig(t, "contrib-clickhouse.yaml"), readConfig(t, "otlp-only.yaml")
+	require.Contains(t, sub(otlpOnly, "exporters"), "clickhouse_columnar")
+	sub(otlpOnly, "exporters")["clickhouse"] = sub(contrib, "exporters")["clickhouse"]
+	delete(sub(otlpOnly, "exporters"), "clickhouse_columnar")
+	sub(otlpOnly, "receivers", "clickhouse_ingest")["batch"] = map[string]any{"max_bytes": 16 << 20}
+	for _, signal := range []string{"traces", "logs", "metrics"} {
+		sub(otlpOnly, "service", "pipelines", signal+"/store")["exporters"] = []any{"clickhouse"}
+	}
+	assert.Equal(t, otlpOnly, contrib)
+}
+
+// One is the other without child processes.
 func TestOTLPOnlyIsLocalWithoutChildren(t *testing.T) {
-	read := func(name string) map[string]any {
-		raw, err := os.ReadFile(filepath.Join("../../config", name))
-		require.NoError(t, err)
-		var config map[string]any
-		require.NoError(t, yaml.Unmarshal(raw, &config))
-		return config
-	}
-	sub := func(m map[string]any, path ...string) map[string]any {
-		for _, key := range path {
-			m = m[key].(map[string]any)
-		}
-		return m
-	}
-	local, otlpOnly := read("local.yaml"), read("otlp-only.yaml")
+	local, otlpOnly := readConfig(t, "local.yaml"), readConfig(t, "otlp-only.yaml")
 	delete(sub(local, "extensions"), "runner")
 	delete(sub(local, "receivers"), "runner_log")
 	sub(local, "processors")["identity"] = map[string]any{}
-	sub(local, "service")["extensions"] = []any{"health_check", "clickhouse_server", "clickhouse_store"}
+	sub(local, "service")["extensions"] = []any{"health_check", "clickhouse_server", "clickhouse_store", "console"}
 	for _, signal := range []string{"logs", "metrics"} {
 		sub(local, "service", "pipelines", signal)["receivers"] = []any{"otlp"}
 	}
 	assert.Equal(t, otlpOnly, local)
+}
+
+// The package's configuration is that without what shows files come and go.
+func TestServiceConfigIsOTLPOnly(t *testing.T) {
+	otlpOnly := readConfig(t, "otlp-only.yaml")
+	delete(sub(otlpOnly, "exporters", "jsonl"), "rotation")
+	assert.Equal(t, otlpOnly, readConfig(t, "service.yaml"))
+}
+
+// The gateway is the same with another door.
+func TestGatewayIsOTLPOnlyWithCertificates(t *testing.T) {
+	otlpOnly, gateway := readConfig(t, "otlp-only.yaml"), readConfig(t, "gateway.yaml")
+	require.Contains(t, sub(gateway, "receivers", "otlp", "protocols", "grpc", "tls"), "client_ca_file")
+	sub(otlpOnly, "receivers")["otlp"] = sub(gateway, "receivers")["otlp"]
+	assert.Equal(t, otlpOnly, gateway)
 }

@@ -38,6 +38,7 @@ type product struct {
 	root string // of the repository
 	data string
 
+	secret                   string // the password of ClickHouse
 	binary                   string // the collector
 	configs                  []string
 	grpc, http, tail, health string
@@ -61,20 +62,27 @@ func newProduct(t testing.TB, configs ...string) *product {
 		require.NoError(t, err, "run `make build clickhouse` first")
 	}
 	p := &product{
-		t: t, root: root, binary: filepath.Join(root, "_build", "tailrace"), data: filepath.Join(t.TempDir(), "data"), configs: configs,
+		t: t, root: root, secret: password, binary: filepath.Join(root, "_build", "tailrace"), data: filepath.Join(t.TempDir(), "data"), configs: configs,
 		grpc: freeAddress(t), http: freeAddress(t), tail: freeAddress(t), health: freeAddress(t),
 		chTCP: freePort(t), chHTTP: freePort(t), metrics: freePort(t),
 	}
-	p.conn, err = clickhouse.Open(&clickhouse.Options{
-		Addr: []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(p.chTCP))},
-		Auth: clickhouse.Auth{Username: "tailrace", Password: password},
-	})
-	require.NoError(t, err)
+	p.connect()
 	t.Cleanup(func() {
 		_ = p.conn.Close()
 		p.killAll()
 	})
 	return p
+}
+
+// connect prepares the connection to ClickHouse; it is made by the first question.
+func (p *product) connect() {
+	p.t.Helper()
+	conn, err := clickhouse.Open(&clickhouse.Options{
+		Addr: []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(p.chTCP))},
+		Auth: clickhouse.Auth{Username: "tailrace", Password: p.secret},
+	})
+	require.NoError(p.t, err)
+	p.conn = conn
 }
 
 // startProduct starts a product and waits until it is ready.
@@ -115,6 +123,14 @@ func (p *product) start() {
 	}()
 }
 
+// startClickHouseOnly starts a collector on the data of one that has ended that runs ClickHouse and loads nothing.
+func (p *product) startClickHouseOnly() {
+	p.t.Helper()
+	p.configs = []string{"config/otlp-only.yaml", "yaml:service: {pipelines: {traces/store: {receivers: [otlp], exporters: [debug]}, logs/store: {receivers: [otlp], exporters: [debug]}, metrics/store: {receivers: [otlp], exporters: [debug]}}}", "yaml:exporters: {debug: {}}"}
+	p.start()
+	p.waitReady()
+}
+
 func (p *product) environ() []string {
 	return []string{
 		"TAILRACE_DATA=" + p.data,
@@ -124,7 +140,7 @@ func (p *product) environ() []string {
 		"TAILRACE_HEALTH=" + p.health,
 		"TAILRACE_CLICKHOUSE_TCP=" + strconv.Itoa(p.chTCP),
 		"TAILRACE_CLICKHOUSE_HTTP=" + strconv.Itoa(p.chHTTP),
-		"TAILRACE_CLICKHOUSE_PASSWORD=" + password,
+		"TAILRACE_CLICKHOUSE_PASSWORD=" + p.secret,
 		"TAILRACE_METRICS_PORT=" + strconv.Itoa(p.metrics),
 	}
 }
@@ -178,6 +194,12 @@ func (p *product) fail(format string, args ...any) {
 	p.t.Helper()
 	p.t.Logf("the collector's log ends with:\n%s", p.logTail(60))
 	require.FailNowf(p.t, "product", format, args...)
+}
+
+// logged tells whether a text is in what the collector has printed.
+func (p *product) logged(text string) bool {
+	raw, _ := os.ReadFile(filepath.Join(p.data, "tailrace.log"))
+	return bytes.Contains(raw, []byte(text))
 }
 
 func (p *product) logTail(lines int) string {
@@ -301,6 +323,33 @@ func (p *product) residentMiB() float64 {
 	pages, err := strconv.Atoi(strings.Fields(string(raw))[1])
 	require.NoError(p.t, err)
 	return float64(pages) * float64(os.Getpagesize()) / (1 << 20)
+}
+
+// peakMiB is the most memory that a process has had resident.
+func (p *product) peakMiB(pid int) float64 {
+	p.t.Helper()
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	require.NoError(p.t, err)
+	_, rest, ok := strings.Cut(string(raw), "VmHWM:")
+	require.True(p.t, ok)
+	kib, err := strconv.Atoi(strings.Fields(rest)[0])
+	require.NoError(p.t, err)
+	return float64(kib) / 1024
+}
+
+// cpu is the time that a process has used.
+func (p *product) cpu(pid int) time.Duration {
+	p.t.Helper()
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	require.NoError(p.t, err)
+	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
+	var ticks int
+	for _, field := range fields[11:13] { // utime, stime
+		n, err := strconv.Atoi(field)
+		require.NoError(p.t, err)
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
 // metric returns the sum of a metric's series in the collector's own telemetry whose labels contain all of the given texts.
