@@ -4,11 +4,17 @@ SHELL := /bin/bash
 
 BUILD := _build
 GO_TOOL := go tool -modfile=$(CURDIR)/internal/tools/go.mod
-GO_FILES := $(shell find cmd components converter exporter extension internal processor receiver -name '*.go' -not -name '*_test.go' 2>/dev/null)
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# What is compiled or embedded (migrations, the web UI, OpenAPI).
+GO_FILES := $(shell find cmd components converter exporter extension internal processor receiver -type f -not -name '*_test.go' -not -name '*.md' -not -path '*/testdata/*' -not -path 'internal/tools/*' 2>/dev/null)
+# Of what `make dist` and `make package` build; `make build` says the version of builder-config.yaml.
+VERSION ?= $(shell packaging/version.sh)
+PLATFORMS ?= linux-amd64 linux-arm64 darwin-amd64 darwin-arm64
 CHDB := embedded/clickhouse/node_modules/@chdb
 EXAMPLE := examples/agent/node_modules/.package-lock.json
 SDK_APP := test/e2e/sdk/node_modules/.package-lock.json
+WEB_MODULES := web/node_modules/.package-lock.json
+BROWSER := test/browser/node_modules/.package-lock.json
+UI := extension/consoleextension/internal/ui/dist
 # Unit tests of packages that only exist to be run through the binary live behind the e2e tag.
 PKGS := ./...
 
@@ -39,6 +45,24 @@ $(BUILD)/tailrace-up: $(wildcard cmd/tailrace-up/*.go) go.mod
 $(BUILD)/tailctl: $(GO_FILES) go.mod
 	@CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o $@ ./cmd/tailctl
 
+.PHONY: dist
+dist: $(BUILD)/src/main.go ## The programs for all platforms, with bills of materials and checksums, in _build/dist/VERSION (VERSION=… PLATFORMS="linux-amd64 …")
+	@for p in $(PLATFORMS); do echo "build: $(VERSION) for $$p"; packaging/build.sh $(VERSION) $${p%-*} $${p#*-} $(BUILD)/dist/$(VERSION)/$$p || exit 1; done
+	@cd $(BUILD)/dist/$(VERSION) && find . -type f -not -name SHA256SUMS | sed 's|^\./||' | LC_ALL=C sort | xargs sha256sum > SHA256SUMS
+
+.PHONY: package
+package: $(BUILD)/src/main.go $(BUILD)/libchdb.so ## Debian packages of this machine's architecture in _build/packages (VERSION=… ARCH=amd64|arm64)
+	@packaging/package.sh $(VERSION) $${ARCH:-$$(go env GOARCH)} $(BUILD)/packages
+
+.PHONY: test-package
+test-package: $(BUILD)/src/main.go $(BUILD)/libchdb.so ## Packages built twice, installed, upgraded, removed and purged on a clean Debian; the tutorial (about 6 minutes; needs root, debootstrap, systemd-nspawn, the network)
+	cd test/package && go test -tags package -count=1 -timeout 60m -v .
+
+.PHONY: check-helm
+check-helm: ## The Helm chart: helm lint, rendered, read as strictly as Kubernetes does; the Dockerfile by BuildKit's parser and linter
+	cd internal/tools/packages && go mod tidy -diff
+	cd internal/tools/helm && go mod tidy -diff && go test -count=1 ./...
+
 .PHONY: clickhouse
 clickhouse: $(BUILD)/libchdb.so $(BUILD)/tailrace-clickhouse ## Fetch the embedded ClickHouse once (npm), into a git-ignored folder
 
@@ -60,6 +84,20 @@ $(EXAMPLE): examples/agent/package-lock.json
 $(SDK_APP): test/e2e/sdk/package-lock.json
 	@cd test/e2e/sdk && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json
 
+$(WEB_MODULES): web/package-lock.json
+	@echo "npm ci: what the web UI is built with"
+	@cd web && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json
+
+$(BROWSER): test/browser/package-lock.json
+	@cd test/browser && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json
+
+# The built files are committed, so that whoever builds a collector with the console needs no Node.
+.PHONY: web
+web: $(WEB_MODULES) ## Build the web UI into the folder that the console embeds
+	@cd web && npm run --silent build
+	@mkdir -p $(UI) && find $(UI) -mindepth 1 -not -name .gitkeep -delete && cp -R web/dist/. $(UI)/
+	@du -sh $(UI)
+
 .PHONY: run
 run: build clickhouse example ## Run everything on this machine: collector, embedded ClickHouse, two example servers
 	@exec $(BUILD)/tailrace-up --config config/local.yaml
@@ -76,16 +114,40 @@ test-interop: clickhouse ## The JSONL files read by DuckDB, ClickHouse and contr
 	cd test/interop/duckdb && npm install --no-package-lock --no-audit --no-fund --loglevel=error
 	cd test/interop && go test -count=1 -timeout 10m ./...
 
+.PHONY: test-alerts
+test-alerts: ## The alert rules of docs/operations by promtool (Debian: apt-get install prometheus)
+	cd docs/operations && promtool check rules alerts.yaml && promtool test rules alerts_test.yaml
+
 .PHONY: test-kills
-test-kills: clickhouse ## The kill tests of the ingest, long: more than 200 kills of the collector, 50 of ClickHouse
-	TAILRACE_TEST_KILLS=$${KILLS:-10} go test -race -count=1 -timeout 60m -run 'Kill|TwoCollectors' -v ./receiver/clickhouseingestreceiver
+test-kills: clickhouse ## The kill tests of the ingest, long: with each exporter more than 200 kills of the collector, 50 of ClickHouse; and faults of network and disk
+	TAILRACE_TEST_KILLS=$${KILLS:-10} go test -race -count=1 -timeout 60m -run 'Kill|TwoCollectors|Faults' -v ./receiver/clickhouseingestreceiver
+
+.PHONY: test-columnar
+test-columnar: clickhouse ## clickhouse_columnar beside contrib's exporter: the same rows, the same answers to repeated batches
+	cd bench && go test -count=1 -timeout 20m ./columnar
 
 .PHONY: test-e2e
 test-e2e: build clickhouse example $(SDK_APP) ## End-to-end tests against the built binary and the real ClickHouse
 	go test -tags e2e -count=1 -timeout 20m ./test/e2e/...
 
+.PHONY: test-web
+test-web: $(WEB_MODULES) ## Unit tests of the web UI
+	@cd web && npm test --silent
+
+.PHONY: test-browser
+test-browser: build clickhouse example $(BROWSER) $(WEB_MODULES) ## The web UI in Chromium, against the built binary (needs chromium; CHROMIUM=path)
+	@cd test/browser && node --test --test-timeout 1200000 --test-concurrency 1 tests/*.test.mjs
+
+.PHONY: screenshots
+screenshots: build clickhouse example $(BROWSER) ## docs/screenshots, of the running product with what its example sends (needs chromium; about ten minutes)
+	@cd test/browser && node shots.mjs
+
+.PHONY: bench-web
+bench-web: build clickhouse example $(BROWSER) ## Frames, tasks and memory of the live page (ARGS="--seconds 60 --lines 100000 --rate 2000", or "--minutes 10")
+	@cd test/browser && node bench.mjs $(ARGS)
+
 .PHONY: check
-check: lint check-generated check-tidy check-configs check-vulns ## Lint, generated diff, tidy diff, every config validated, known vulnerabilities
+check: lint check-generated check-tidy check-modules check-configs check-web check-vulns ## Lint, generated diff, tidy diff, every config validated, the web UI rebuilt and compared, known vulnerabilities
 
 .PHONY: lint
 lint: ## golangci-lint
@@ -103,12 +165,25 @@ check-generated: generate
 check-tidy:
 	go mod tidy -diff
 	cd internal/tools && go mod tidy -diff
+	cd bench && go mod tidy -diff
+	cd test/interop && go mod tidy -diff
+
+.PHONY: check-modules
+check-modules: ## Benchmarks and interop tests, which are modules of their own, compile
+	cd bench && go vet ./...
+	cd test/interop && go vet ./...
 
 .PHONY: check-configs
 check-configs: $(BUILD)/tailrace
 	@for c in config/*.yaml; do \
 	  TAILRACE_CLICKHOUSE_PASSWORD=only-validated $(BUILD)/tailrace validate --config "$$c" || { echo "$$c is invalid" >&2; exit 1; }; \
 	  echo "valid: $$c"; done
+
+# Types, unit tests, and that the committed files are what the sources give.
+.PHONY: check-web
+check-web: $(WEB_MODULES)
+	@cd web && npm run --silent typecheck && npm test --silent && npx vite build --outDir ../$(BUILD)/web-check --emptyOutDir --logLevel warn
+	@diff -r -x .gitkeep $(BUILD)/web-check $(UI) || { echo "the committed web UI differs from its sources: run 'make web' and commit" >&2; exit 1; }
 
 # The vulnerability database is a service of its own: where it cannot be reached, that is said and is no failure.
 .PHONY: check-vulns
@@ -118,12 +193,27 @@ check-vulns:
 	  else echo "govulncheck: its database cannot be reached from here, not checked"; fi
 
 .PHONY: bench
-bench: ## Go benchmarks of the hot paths (BENCHTIME=1s COUNT=5)
+bench: build clickhouse $(BUILD)/peer/peer ## All comparisons with others, into docs/benchmarks.md and docs/benchmarks.json; about an hour on a quiet machine (RUNS=5 ONLY=lines,chain,live,columnar)
+	@cd bench && go build -o ../$(BUILD)/bench-chain ./chain && go build -o ../$(BUILD)/bench-live ./live
+	@cd bench && go run ./report -runs $${RUNS:-5} -only "$${ONLY:-}"
+
+.PHONY: bench-go
+bench-go: ## Go benchmarks of the hot paths (BENCHTIME=1s COUNT=5)
 	go test -run '^$$' -bench . -benchmem -benchtime $${BENCHTIME:-1s} -count $${COUNT:-5} ./internal/... ./exporter/... ./processor/... ./receiver/...
 
 .PHONY: bench-lines
 bench-lines: ## Lines a second next to contrib's filelog and to a bare pipe (RUNS=5 LINES=2000000 JSON=file)
 	cd bench && go run ./lines -runs $${RUNS:-5} -lines $${LINES:-2000000} -json "$${JSON:-}"
+
+.PHONY: bench-live
+bench-live: ## The live tail's fan-out next to Centrifuge's (RUNS=3 ONLY=idle,light,loaded,… SOAK=10m TURNS=12 OUT=file)
+	cd bench && go build -o ../$(BUILD)/bench-live ./live
+	$(BUILD)/bench-live -runs $${RUNS:-3} -only "$${ONLY:-}" -soak $${SOAK:-0} -turns $${TURNS:-0} -json "$${OUT:-}"
+
+.PHONY: soak-live
+soak-live: ## 10,000 idle and 500 busy viewers: no leak, no drift; prints a table for docs/benchmarks.md (SOAK=10m IDLE=10000 BUSY=500); on a quiet machine
+	@cd bench && go build -o ../$(BUILD)/bench-live ./live
+	@$(BUILD)/bench-live -ways tailrace -only soak -soak $${SOAK:-10m} -idle $${IDLE:-10000} -busy $${BUSY:-500} -json "$${OUT:-$(BUILD)/soak-live.json}"
 
 .PHONY: torture
 torture: ## Ten million nasty lines through runner and runner_log, compared byte for byte (LINES=… SEED=…)
@@ -132,6 +222,10 @@ torture: ## Ten million nasty lines through runner and runner_log, compared byte
 .PHONY: bench-e2e
 bench-e2e: build clickhouse example ## Start-up time, memory and latency of the running product
 	go test -tags e2e -run '^$$' -bench . -benchtime 1x -count $${COUNT:-3} -timeout 20m ./test/e2e/...
+
+.PHONY: bench-query
+bench-query: clickhouse ## How long the console's questions take, next to the same ones on contrib's tables (ROWS=10000000 RUNS=50 DAYS=7 ONLY=tailrace DATA=folder to keep)
+	cd bench && go test -count=1 -timeout 12h -v -run TestLatency ./query -rows $${ROWS:-10000000} -runs $${RUNS:-50} -days $${DAYS:-7} -data "$${DATA:-}" -only "$${ONLY:-tailrace,contrib}"
 
 # The peer of bench-chain, by ocb from the module proxy.
 $(BUILD)/peer/peer: bench/chain/peer.yaml internal/tools/go.mod
@@ -145,6 +239,18 @@ bench-chain: build clickhouse $(BUILD)/peer/peer ## OTLP -> files -> ClickHouse 
 	@cd bench && go build -o ../$(BUILD)/bench-chain ./chain
 	@$(BUILD)/bench-chain -build $(BUILD) -runs $${RUNS:-5} -spans $${SPANS:-300000} -logs $${LOGS:-600000} -fresh $${FRESH:-1m} -only "$${ONLY:-}" -out "$${OUT:-$(BUILD)/bench-chain.json}"
 
+.PHONY: bench-columnar
+bench-columnar: clickhouse ## CPU of clickhouse_columnar and contrib's exporter by turns, in a million records (ROUNDS=20 COUNT=5)
+	cd bench && go test -run '^$$' -bench . -benchtime $${ROUNDS:-20}x -count $${COUNT:-5} -timeout 60m ./columnar
+
+.PHONY: bench-quick
+bench-quick: clickhouse ## Fails when the CPU ratios to contrib's exporter are a fifth worse than the committed ones (about 3 minutes; by hand)
+	cd bench && go test -count=1 -v -run TestRatiosHaveNotDecayed -benchtime $${ROUNDS:-5}x ./columnar -quick
+
+.PHONY: bench-schema
+bench-schema: clickhouse ## Bytes, inserts and questions of the tables beside contrib's (SPANS=10000000 LOGS=20000000 RUNS=7 ONLY=contrib,tailrace OUT=file)
+	cd bench && go run ./schema -spans $${SPANS:-10000000} -logs $${LOGS:-20000000} -runs $${RUNS:-7} -only "$${ONLY:-}" -out "$${OUT:-}"
+
 .PHONY: clean
 clean: ## Remove what was built (not ./data)
-	rm -rf $(BUILD) embedded/clickhouse/node_modules examples/agent/node_modules test/e2e/sdk/node_modules
+	rm -rf $(BUILD) embedded/clickhouse/node_modules examples/agent/node_modules test/e2e/sdk/node_modules web/node_modules web/dist test/browser/node_modules

@@ -11,13 +11,16 @@ import (
 	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/collector/receiver"
 
+	"github.com/tailrace/tailrace/exporter/clickhousecolumnarexporter"
 	"github.com/tailrace/tailrace/exporter/jsonlexporter"
 	"github.com/tailrace/tailrace/exporter/livetailexporter"
 	"github.com/tailrace/tailrace/extension/clickhouseserverextension"
 	"github.com/tailrace/tailrace/extension/clickhousestoreextension"
+	"github.com/tailrace/tailrace/extension/consoleextension"
 	"github.com/tailrace/tailrace/extension/runnerextension"
 	"github.com/tailrace/tailrace/processor/identityprocessor"
 	"github.com/tailrace/tailrace/receiver/clickhouseingestreceiver"
+	"github.com/tailrace/tailrace/receiver/consoleauditreceiver"
 	"github.com/tailrace/tailrace/receiver/runnerlogreceiver"
 )
 
@@ -26,6 +29,7 @@ func Extensions() []extension.Factory {
 	return []extension.Factory{
 		clickhouseserverextension.NewFactory(),
 		clickhousestoreextension.NewFactory(),
+		consoleextension.NewFactory(),
 		runnerextension.NewFactory(),
 	}
 }
@@ -34,6 +38,7 @@ func Extensions() []extension.Factory {
 func Receivers() []receiver.Factory {
 	return []receiver.Factory{
 		clickhouseingestreceiver.NewFactory(),
+		consoleauditreceiver.NewFactory(),
 		runnerlogreceiver.NewFactory(),
 	}
 }
@@ -48,6 +53,7 @@ func Processors() []processor.Factory {
 // Exporters returns new factories of Tailrace's exporters.
 func Exporters() []exporter.Factory {
 	return []exporter.Factory{
+		clickhousecolumnarexporter.NewFactory(),
 		jsonlexporter.NewFactory(),
 		livetailexporter.NewFactory(),
 	}
