@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { describe, expect, it } from 'vitest';
-import { bucketAt, moved, seriesAt } from '../src/ui/pick';
+import { bucketAt, moved, nearest, seriesAt } from '../src/ui/pick';
 
 describe('the point of a chart that is meant', () => {
   it('a bar covers its bucket, a point of a line half of both sides', () => {
@@ -31,6 +31,11 @@ describe('the point of a chart that is meant', () => {
     expect(moved(c, { bucket: 0, series: 0 }, 'ArrowUp', 'line')).toEqual({ bucket: 0, series: 0 });
     expect(moved([], { bucket: -1, series: 0 }, 'End', 'line')).toEqual({ bucket: -1, series: 0 });
   });
+  it('a place is kept by the nearest point when buckets become longer', () => {
+    expect(nearest([0, 15, 30], [1, null, 2], 20, 'line')).toBe(2);
+    expect(nearest([0, 15, 30], [1, null, null], 20, 'line')).toBe(0);
+    expect(nearest([0, 15], [null, undefined], 20, 'line')).toBe(-1);
+  });
   it('keys pass over bars of nothing, behind which there is nothing to open', () => {
     const c = [
       [4, 2, 0],
@@ -40,5 +45,6 @@ describe('the point of a chart that is meant', () => {
     expect(moved(c, { bucket: -1, series: 1 }, 'Home', 'bars')).toEqual({ bucket: 1, series: 1 });
     expect(moved(c, { bucket: 0, series: 0 }, 'ArrowDown', 'bars')).toEqual({ bucket: 0, series: 0 });
     expect(moved(c, { bucket: -1, series: 0 }, 'End', 'line')).toEqual({ bucket: 2, series: 0 });
+    expect(nearest([10, 20, 30], c[0]!, 30, 'bars')).toBe(1);
   });
 });

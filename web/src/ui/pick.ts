@@ -41,13 +41,20 @@ export function seriesAt(columns: readonly Column[], bucket: number, value: numb
   return best;
 }
 
-/** Where a key leads from a point: left and right to the next bucket with a value, up and down to another series. A bar of nothing is none. */
+// A bar of nothing is no point: there is nothing behind it to open.
+const isPoint = (v: number | null | undefined, kind: Kind) => v !== null && v !== undefined && (kind === 'line' || v > 0);
+
+/** The bucket with a value that is nearest to a time. -1 when the series has none. */
+export function nearest(times: readonly number[], column: Column, time: number, kind: Kind): number {
+  let best = -1;
+  for (let i = 0; i < times.length; i++) if (isPoint(column[i], kind) && (best < 0 || Math.abs(times[i]! - time) < Math.abs(times[best]! - time))) best = i;
+  return best;
+}
+
+/** Where a key leads from a point: left and right to the next bucket with a value, up and down to another series. */
 export function moved(columns: readonly Column[], from: { bucket: number; series: number }, key: string, kind: Kind): { bucket: number; series: number } {
   const buckets = Math.max(0, ...columns.map((c) => c.length));
-  const has = (b: number, s: number) => {
-    const v = columns[s]?.[b];
-    return v !== null && v !== undefined && (kind === 'line' || v > 0);
-  };
+  const has = (b: number, s: number) => isPoint(columns[s]?.[b], kind);
   const walk = (b: number, by: 1 | -1) => {
     for (; b >= 0 && b < buckets; b += by) if (has(b, from.series)) return { ...from, bucket: b };
     return from;

@@ -4,7 +4,7 @@
 // Makes the points of a uPlot chart reachable: by clicks, and as a slider by the keyboard (arrows move, Enter opens).
 
 import type uPlot from 'uplot';
-import { bucketAt, type Kind, moved, seriesAt } from './pick';
+import { bucketAt, type Kind, moved, nearest, seriesAt } from './pick';
 
 export interface Reach {
   kind: Kind;
@@ -42,8 +42,8 @@ export function reachable(u: uPlot, host: HTMLElement, { kind, data, say, open, 
   host.setAttribute('aria-valuetext', 'no point chosen');
   if (place.time !== undefined && document.activeElement === host) {
     const series = Math.min(place.series ?? 0, columns.length - 1);
-    const bucket = bucketAt(times, place.time, 'line');
-    if (columns[series]?.[bucket] !== null && columns[series]?.[bucket] !== undefined) at = { bucket, series };
+    // Buckets of another length begin at other times.
+    at = { bucket: nearest(times, columns[series] ?? [], place.time, kind), series };
     show();
   }
 
