@@ -71,6 +71,14 @@ func (p *process) ask(line string) (string, error) {
 	return strings.TrimSpace(answer), err
 }
 
+func (p *process) number(line string) (int, error) {
+	answer, err := p.ask(line)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(answer)
+}
+
 func (p *process) end() error {
 	return errors.Join(p.in.Close(), p.cmd.Wait())
 }
@@ -122,7 +130,7 @@ func measure(way string, s scenario) (r result, err error) {
 	r.RSSBefore = server.rss()
 	if s.name == "soak" {
 		r.Soak = &soak{}
-		if r.Soak.GoroutinesBase, err = goroutines(server); err != nil {
+		if r.Soak.GoroutinesBase, err = server.number("goroutines"); err != nil {
 			return r, err
 		}
 	}
@@ -147,20 +155,15 @@ func measure(way string, s scenario) (r result, err error) {
 		return r, err
 	}
 	r.RSSIdle = server.rss()
-	watched := func() {}
-	if r.Soak != nil {
-		if r.Soak.GoroutinesHeld, err = goroutines(server); err != nil {
-			return r, err
-		}
-		watched = r.Soak.watch(server, s.length)
-	}
 	before, began := server.cpu(), time.Now()
-	published, err := server.ask(fmt.Sprintf("publish %d %s", s.rate, s.length))
+	if r.Soak != nil {
+		r.Published, err = r.Soak.publish(server, s)
+	} else {
+		r.Published, err = server.number(fmt.Sprintf("publish %d %s", s.rate, s.length))
+	}
 	if err != nil {
 		return r, err
 	}
-	watched()
-	r.Published, _ = strconv.Atoi(published)
 	r.Expected = int64(r.Published) * int64(s.subscribers)
 	answer, err := load.ask(fmt.Sprintf("wait %d", r.Expected))
 	if err != nil {

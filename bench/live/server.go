@@ -67,6 +67,13 @@ func runServer(way string) error {
 			fmt.Println(runtime.NumGoroutine())
 			continue
 		}
+		if in.Text() == "live" { // what is reachable, which alone can leak; the rest of the resident memory is the collector's to give back
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			fmt.Println(m.HeapAlloc + m.StackInuse)
+			continue
+		}
 		var rate int
 		var length string
 		if _, err := fmt.Sscanf(in.Text(), "publish %d %s", &rate, &length); err != nil {

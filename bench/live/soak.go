@@ -5,53 +5,51 @@ package main
 
 import (
 	"fmt"
-	"strconv"
-	"sync"
 	"time"
 )
 
 // Bounds of the verdict.
 const (
-	soakSamples  = 10              // the first one a tenth into the soak, when buffers and rings have their size: minute 1 of 10
-	soakGrowth   = 1.05            // of memory between the first and the last one
+	soakTenths   = 10              // the first one is over when buffers and rings have their size
+	soakGrowth   = 1.05            // of live memory between the first and the last one
 	soakShortest = 5 * time.Minute // in which memory settles; a shorter soak says nothing of drift
 	soakSettling = 30 * time.Second
 )
 
 // soak is how a server fared over a long time.
 type soak struct {
-	RSS            []int64 `json:"rss_kib"` // at each tenth
+	RSS            []int64 `json:"rss_kib"`  // at the end of each tenth
+	Live           []int64 `json:"live_kib"` // heap after a collection, and stacks
 	GoroutinesBase int     `json:"goroutines_before"`
 	GoroutinesHeld int     `json:"goroutines_connected"`
 	GoroutinesEnd  int     `json:"goroutines_after"`
 }
 
-// watch samples the memory of a server at each tenth of a time. done waits for the last one.
-func (s *soak) watch(server *process, length time.Duration) (done func()) {
-	var running sync.WaitGroup
-	began := time.Now()
-	running.Go(func() {
-		for i := 1; i <= soakSamples; i++ {
-			// The last one a little before the end, while it is still under load.
-			time.Sleep(time.Until(began.Add(length*time.Duration(i)/soakSamples - length/100)))
-			s.RSS = append(s.RSS, server.rss())
-		}
-	})
-	return running.Wait
-}
-
-func goroutines(server *process) (int, error) {
-	answer, err := server.ask("goroutines")
-	if err != nil {
+// publish publishes what a soak has, a tenth of its time after the other, and looks at the memory after each.
+func (s *soak) publish(server *process, of scenario) (published int, err error) {
+	if s.GoroutinesHeld, err = server.number("goroutines"); err != nil {
 		return 0, err
 	}
-	return strconv.Atoi(answer)
+	for range soakTenths {
+		n, err := server.number(fmt.Sprintf("publish %d %s", of.rate, of.length/soakTenths))
+		if err != nil {
+			return 0, err
+		}
+		published += n
+		s.RSS = append(s.RSS, server.rss())
+		live, err := server.number("live")
+		if err != nil {
+			return 0, err
+		}
+		s.Live = append(s.Live, int64(live>>10))
+	}
+	return published, nil
 }
 
 // settle waits until a server whose clients have gone has as many goroutines as before they came.
 func (s *soak) settle(server *process) (err error) {
 	for end := time.Now().Add(soakSettling); ; time.Sleep(100 * time.Millisecond) {
-		if s.GoroutinesEnd, err = goroutines(server); err != nil || s.GoroutinesEnd <= s.GoroutinesBase || time.Now().After(end) {
+		if s.GoroutinesEnd, err = server.number("goroutines"); err != nil || s.GoroutinesEnd <= s.GoroutinesBase || time.Now().After(end) {
 			return err
 		}
 	}
@@ -59,9 +57,9 @@ func (s *soak) settle(server *process) (err error) {
 
 // problems are what is wrong; none: no leak, no drift, nothing lost.
 func (s *soak) problems(r *result, length time.Duration) (all []string) {
-	first, last := s.RSS[0], s.RSS[len(s.RSS)-1]
+	first, last := s.Live[0], s.Live[len(s.Live)-1]
 	if length >= soakShortest && float64(last) > float64(first)*soakGrowth {
-		all = append(all, fmt.Sprintf("memory grew from %d to %d KiB", first, last))
+		all = append(all, fmt.Sprintf("live memory grew from %d to %d KiB", first, last))
 	}
 	if s.GoroutinesEnd > s.GoroutinesBase {
 		all = append(all, fmt.Sprintf("%d goroutines stayed, %d there were", s.GoroutinesEnd, s.GoroutinesBase))
@@ -80,11 +78,16 @@ func (s *soak) report(r *result, length time.Duration) error {
 	fmt.Printf("| p50, p99 | %.1f ms, %.1f ms |\n", r.P50, r.P99)
 	fmt.Printf("| CPU | %.2f s/s |\n", r.CPU/r.Seconds)
 	fmt.Printf("| RSS before, connected | %.0f MiB, %.0f MiB |\n", float64(r.RSSBefore)/1024, float64(r.RSSIdle)/1024)
-	fmt.Print("| RSS at each tenth, MiB |")
-	for _, rss := range s.RSS {
-		fmt.Printf(" %.0f", float64(rss)/1024)
+	row := func(name string, all []int64) {
+		fmt.Printf("| %s after each tenth, MiB |", name)
+		for _, kib := range all {
+			fmt.Printf(" %.1f", float64(kib)/1024)
+		}
+		fmt.Println(" |")
 	}
-	fmt.Printf(" |\n| goroutines before, connected, after | %d, %d, %d |\n", s.GoroutinesBase, s.GoroutinesHeld, s.GoroutinesEnd)
+	row("RSS", s.RSS)
+	row("live heap and stacks", s.Live)
+	fmt.Printf("| goroutines before, connected, after | %d, %d, %d |\n", s.GoroutinesBase, s.GoroutinesHeld, s.GoroutinesEnd)
 	problems := s.problems(r, length)
 	switch {
 	case len(problems) == 0 && length < soakShortest:
