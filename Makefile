@@ -146,6 +146,15 @@ screenshots: build clickhouse example $(BROWSER) ## docs/screenshots, of the run
 bench-web: build clickhouse example $(BROWSER) ## Frames, tasks and memory of the live page (ARGS="--seconds 60 --lines 100000 --rate 2000", or "--minutes 10")
 	@cd test/browser && node bench.mjs $(ARGS)
 
+.PHONY: bench-fresh
+bench-fresh: build clickhouse example $(BROWSER) ## A child prints a line -> it stands in the page, -> REST finds it, at rest and under load (ARGS="--seconds 60 --lines 2000 --spans 200")
+	@cd test/browser && node fresh.mjs $(ARGS)
+
+.PHONY: bench-flat
+bench-flat: build clickhouse $(BUILD)/peer/peer ## What a record costs in backlogs of 10,000 to 10,000,000 records, of 1 to 1,000 projects, in 1 to 10,000 files (RUNS=3 LARGEST=10000000)
+	@cd bench && go build -o ../$(BUILD)/bench-chain ./chain
+	@$(BUILD)/bench-chain -build $(BUILD) -only flat -runs $${RUNS:-3} -largest $${LARGEST:-10000000}
+
 .PHONY: check
 check: lint check-generated check-tidy check-modules check-configs check-web check-vulns ## Lint, generated diff, tidy diff, every config validated, the web UI rebuilt and compared, known vulnerabilities
 
@@ -193,7 +202,7 @@ check-vulns:
 	  else echo "govulncheck: its database cannot be reached from here, not checked"; fi
 
 .PHONY: bench
-bench: build clickhouse $(BUILD)/peer/peer ## All comparisons with others, into docs/benchmarks.md and docs/benchmarks.json; about an hour on a quiet machine (RUNS=5 ONLY=lines,chain,live,columnar)
+bench: build clickhouse $(BUILD)/peer/peer ## All comparisons with others, into docs/benchmarks.md and docs/benchmarks.json; about an hour on a quiet machine (RUNS=5 ONLY=lines,chain,flat,live,columnar)
 	@cd bench && go build -o ../$(BUILD)/bench-chain ./chain && go build -o ../$(BUILD)/bench-live ./live
 	@cd bench && go run ./report -runs $${RUNS:-5} -only "$${ONLY:-}"
 

@@ -63,11 +63,15 @@ func NewSource(seed uint64, at time.Time) *Source {
 // Generate makes n records in requests of batch records. A request is of one service instance, as SDKs send them; the
 // projects alternate.
 func Generate(signal string, n, batch int, seed uint64, at time.Time) (Data, error) {
+	return NewSource(seed, at).Generate(signal, n, batch, Projects)
+}
+
+// Generate makes the next n records, of so many projects.
+func (s *Source) Generate(signal string, n, batch, projects int) (Data, error) {
 	d := Data{Signal: signal, Records: n}
-	s := NewSource(seed, at)
 	for i := 0; n > 0; i++ {
 		size := min(batch, n)
-		raw, err := s.Request(signal, size, i%Projects, s.TraceID())
+		raw, err := s.Request(signal, size, i%projects, s.TraceID())
 		if err != nil {
 			return d, err
 		}

@@ -52,7 +52,8 @@ func run() error {
 	seed := flag.Uint64("seed", 1, "of the data")
 	fresh := flag.Duration("fresh", time.Minute, "length of a run of the freshness stage")
 	freshRuns := flag.Int("fresh-runs", 5, "runs of the freshness stage")
-	only := flag.String("only", "", "stages, by commas: write, load, chain, fresh, limits, profile; all by default")
+	only := flag.String("only", "", "stages, by commas: write, load, chain, fresh, limits, profile; all of these by default, and flat")
+	largest := flag.Int("largest", 10_000_000, "records of the largest backlog of the stage flat")
 	signals := flag.String("signals", spans+","+logs, "of the stages write, load, chain, limits and profile")
 	out := flag.String("out", "", "write the figures to this file too, as JSON")
 	stall := flag.Duration("stall", 30*time.Second, "without a new row for so long, what is missing counts as lost")
@@ -97,6 +98,11 @@ func run() error {
 			return err
 		}
 		if err := r.signal(b, d, wants, *runs); err != nil {
+			return err
+		}
+	}
+	if strings.Contains(","+*only+",", ",flat,") { // an hour of its own
+		if err := r.flat(b, *runs, *largest, *seed, at); err != nil {
 			return err
 		}
 	}

@@ -41,6 +41,7 @@ type comparison struct {
 var comparisons = []comparison{
 	{name: "lines", folder: "bench", args: []string{"go", "run", "./lines", "-runs", "{runs}", "-json", "{json}"}},
 	{name: "chain", folder: ".", args: []string{"_build/bench-chain", "-build", "_build", "-runs", "{runs}", "-spans", "150000", "-logs", "250000", "-fresh", "20s", "-out", "{json}"}},
+	{name: "flat", folder: ".", args: []string{"_build/bench-chain", "-build", "_build", "-only", "flat", "-runs", "{runs}", "-out", "{json}"}},
 	{name: "live", folder: ".", args: []string{"_build/bench-live", "-runs", "{runs}", "-json", "{json}"}, fenced: true},
 	{name: "columnar", folder: "bench", args: []string{"go", "test", "-run", "^$", "-bench", ".", "-benchtime", "10x", "-count", "{runs}", "-timeout", "60m", "./columnar"}, fenced: true},
 }
