@@ -37,6 +37,10 @@ type Config struct {
 	Aliases identity.Aliases `mapstructure:"aliases"`
 	// DefaultProject takes what has no project; empty refuses it.
 	DefaultProject string `mapstructure:"default_project"`
+	// Quotas bound what projects may send; a sender above its quota is told to wait.
+	Quotas Quotas `mapstructure:"quotas"`
+
+	limits *limits // what is left of the quotas, of all pipelines that name this identity
 }
 
 // Token is one entry of the token table.
@@ -96,6 +100,7 @@ func (cfg *Config) Validate() error {
 			}
 		}
 	}
+	cfg.Quotas.validate(refuse)
 	if clean, _ := identity.Clean(cfg.DefaultProject); clean != cfg.DefaultProject {
 		refuse("default_project: at most %d bytes of visible text, without space around it", identity.MaxBytes)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -49,6 +50,10 @@ func TestConfig(t *testing.T) {
 		Aliases: identity.Aliases{
 			Project: []string{"my.project"}, Deployment: []string{"mastra.deployment.id"},
 			Server: []string{"service.instance.id"}, Build: []string{"ci.run"},
+		},
+		Quotas: Quotas{
+			Default:  Quota{BytesPerSecond: 2 << 20, Burst: 30 * time.Second},
+			Projects: map[string]Quota{"shop": {RecordsPerSecond: 500}},
 		},
 	}, cfg)
 	assert.NotContains(t, fmt.Sprintf("%+v", *cfg), "secret-")

@@ -14,8 +14,8 @@ import (
 	"github.com/tailrace/tailrace/processor/identityprocessor/internal/metadata"
 )
 
-// NewFactory returns the factory of the identity processor. Its signals share nothing but immutable configuration, so
-// each has an instance of its own.
+// NewFactory returns the factory of the identity processor. Each pipeline has an instance of its own; they share the configuration and
+// what projects have left of their quotas.
 func NewFactory() processor.Factory {
 	return processor.NewFactory(metadata.Type, createDefaultConfig,
 		processor.WithTraces(createTraces, metadata.TracesStability),

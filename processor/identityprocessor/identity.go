@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer/consumererror"
@@ -44,22 +45,26 @@ const (
 	contradiction
 	ambiguousAuth
 	noProject
+	quota
 	reasons
 )
 
 func (r reason) String() string {
-	return [...]string{"no_token", "unknown_token", "contradiction", "ambiguous_auth", "no_project"}[r]
+	return [...]string{"no_token", "unknown_token", "contradiction", "ambiguous_auth", "no_project", "quota"}[r]
 }
 
-// code is what the sender sees: the OTLP receiver turns it into 401, 403 or 400 over HTTP. None of them is sent again.
+// code is what the sender sees: the OTLP receiver turns it into 401, 403 or 400 over HTTP. None but the last is sent again.
 func (r reason) code() codes.Code {
-	return [...]codes.Code{codes.Unauthenticated, codes.Unauthenticated, codes.PermissionDenied, codes.PermissionDenied, codes.InvalidArgument}[r]
+	return [...]codes.Code{codes.Unauthenticated, codes.Unauthenticated, codes.PermissionDenied, codes.PermissionDenied, codes.InvalidArgument, codes.ResourceExhausted}[r]
 }
 
 func newIdentifier(set processor.Settings, cfg *Config, signal string) (*identifier, error) {
 	telemetry, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.limits == nil { // pipelines are made one after the other
+		cfg.limits = &limits{}
 	}
 	i := &identifier{cfg: cfg, telemetry: telemetry, tokens: identity.NewTokenTable(), resolver: identity.NewResolver(cfg.Aliases, cfg.DefaultProject)}
 	for _, t := range cfg.Tokens {
@@ -114,6 +119,7 @@ type request struct {
 	bad       int // refused
 	first     error
 	firstWhy  reason
+	shares    []share // of the projects whose resources stay
 }
 
 // resource identifies one resource with its number of records, and reports whether it must be removed.
@@ -131,6 +137,14 @@ func (r *request) resource(res pcommon.Resource, records int) (remove bool) {
 		r.bad++
 		r.refused[why] += int64(records)
 		return true
+	}
+	if r.cfg.Quotas.any() {
+		i := slices.IndexFunc(r.shares, func(s share) bool { return s.project == found.ID.Project })
+		if i < 0 {
+			i = len(r.shares)
+			r.shares = append(r.shares, share{project: found.ID.Project})
+		}
+		r.shares[i].records += records
 	}
 	r.bySource[found.Source] += int64(records)
 	r.repaired += int64(found.Repaired)

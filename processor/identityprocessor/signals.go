@@ -30,8 +30,14 @@ func withSlot(ctx context.Context) (context.Context, *slot) {
 	return context.WithValue(ctx, slotKey{}, s), s
 }
 
-// leave returns err when nothing is left to hand on, and otherwise leaves it in the slot.
-func leave(ctx context.Context, r *request) error {
+// leave returns err when nothing is left to hand on, or a project has to wait, and otherwise leaves it in the slot. size is the bytes of what is left.
+func leave(ctx context.Context, r *request, size func() int) error {
+	if err := r.admit(size); err != nil {
+		for _, s := range r.shares {
+			r.telemetry.IdentityRefusedRecords.Add(ctx, int64(s.records), r.byReason[quota])
+		}
+		return err
+	}
 	err := r.finish(ctx)
 	if err == nil || r.bad == r.resources {
 		return err
@@ -71,7 +77,7 @@ func newTraces(ctx context.Context, set processor.Settings, cfg component.Config
 			}
 			return r.resource(rs.Resource(), n)
 		})
-		return td, leave(ctx, r)
+		return td, leave(ctx, r, func() int { return new(ptrace.ProtoMarshaler).TracesSize(td) })
 	}, i.options()...)
 	return traces{inner}, err
 }
@@ -104,7 +110,7 @@ func newLogs(ctx context.Context, set processor.Settings, cfg component.Config, 
 			r.stamped += stamp(rl, &uids)
 			return false
 		})
-		return ld, leave(ctx, r)
+		return ld, leave(ctx, r, func() int { return new(plog.ProtoMarshaler).LogsSize(ld) })
 	}, i.options()...)
 	return logs{inner}, err
 }
@@ -139,7 +145,7 @@ func newMetrics(ctx context.Context, set processor.Settings, cfg component.Confi
 		md.ResourceMetrics().RemoveIf(func(rm pmetric.ResourceMetrics) bool {
 			return r.resource(rm.Resource(), points(rm))
 		})
-		return md, leave(ctx, r)
+		return md, leave(ctx, r, func() int { return new(pmetric.ProtoMarshaler).MetricsSize(md) })
 	}, i.options()...)
 	return metrics{inner}, err
 }

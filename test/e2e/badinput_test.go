@@ -22,7 +22,22 @@ import (
 )
 
 func TestBadInput(t *testing.T) {
-	p := startProduct(t, "config/otlp-only.yaml")
+	quotas := filepath.Join(t.TempDir(), "quotas.yaml")
+	require.NoError(t, os.WriteFile(quotas, []byte("processors: {identity: {quotas: {projects: {greedy: {records_per_second: 5, burst: 1s}}}}}\n"), 0o600))
+	p := startProduct(t, "config/otlp-only.yaml", quotas)
+
+	t.Run("a project above its quota is told to wait, others are not held up", func(t *testing.T) {
+		require.NoError(t, p.sendLogs(logs("greedy", "first", 5)))
+		err := p.sendLogs(logs("greedy", "second", 5))
+		require.ErrorContains(t, err, "429")
+		require.ErrorContains(t, err, `project "greedy" sends more than its quota`)
+		require.NoError(t, p.sendLogs(logs("modest", "other", 5)))
+		p.await(10*time.Second, "room again", func() error { return p.sendLogs(logs("greedy", "second", 5)) })
+		p.awaitCount(10*time.Second, 10, "SELECT count() FROM tailrace.otel_logs WHERE ProjectId = 'greedy'")
+		n, err := p.metric("otelcol_identity_refused_records", `reason="quota"`)
+		require.NoError(t, err)
+		assert.GreaterOrEqual(t, n, 5.0)
+	})
 
 	t.Run("malformed OTLP is answered with 400 and counted", func(t *testing.T) {
 		for _, body := range []struct{ path, contentType, text string }{
