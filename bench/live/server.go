@@ -127,6 +127,9 @@ type tailrace struct {
 func newTailrace() *tailrace {
 	opts := livetail.DefaultOptions()
 	opts.Format, opts.AppendRecord = classic.Format{}, tailv1.AppendRecord
+	// What is remembered to recognise repetitions grows up to its bound, 8 MiB by default after 20 minutes of 200 lines a second: a soak
+	// that looks for a leak needs it full when it begins to look.
+	opts.RecentRecords = 8000
 	hub := livetail.New(opts)
 	hub.Start()
 	return &tailrace{hub, tailws.NewServer(tailws.Options{
