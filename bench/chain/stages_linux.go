@@ -39,6 +39,7 @@ type way struct {
 	name, sync string
 	peer       bool
 	contrib    bool // the product with contrib's clickhouse exporter
+	delay      string
 }
 
 var (
@@ -46,7 +47,9 @@ var (
 	productBatch = way{name: "tailrace, sync: batch", sync: "batch"}
 	// productContrib shows what the exporter is worth.
 	productContrib = way{name: "tailrace, contrib's clickhouse", sync: "write", contrib: true}
-	peer           = way{name: "file + otlp_json_file + clickhouse", peer: true}
+	// productSoon shows what freshness costs.
+	productSoon = way{name: "tailrace, max_delay: 100ms", sync: "write", delay: "100ms"}
+	peer        = way{name: "file + otlp_json_file + clickhouse", peer: true}
 )
 
 func (w way) database() string {
@@ -76,6 +79,7 @@ type bench struct {
 type settings struct {
 	Write, Load, Fresh         bool
 	Contrib                    bool
+	Delay                      string
 	Signals                    []string
 	Files, Sync                string
 	OTLP, MetricsPort          string
@@ -91,7 +95,7 @@ func (b *bench) collector(w way, s *settings) (*process, error) {
 		return nil, err
 	}
 	s.OTLP, s.PprofAddress, s.MetricsPort = "127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1], ports[2]
-	s.Sync, s.Database, s.Password, s.Contrib = w.sync, w.database(), password, w.contrib
+	s.Sync, s.Database, s.Password, s.Contrib, s.Delay = w.sync, w.database(), password, w.contrib, w.delay
 	t, binary := productConfig, filepath.Join(b.build, "tailrace")
 	if w.peer {
 		t, binary = peerConfig, filepath.Join(b.build, "peer", "peer")
