@@ -157,7 +157,7 @@ function TraceList({ traces, slowest, marked, onMark, onEnd }: { traces: TraceSu
     <div className="trace-list" role="table" aria-label="Traces" aria-rowcount={traces.length}>
       <div ref={host} className="trace-rows" tabIndex={0} onKeyDown={key} role="rowgroup" aria-label="Rows; j and k move, Enter opens, x marks for comparison">
         <div className="trace-row head" role="row">
-          {['', 'Trace', 'Service', 'Spans', 'Tokens', 'Cost', 'Duration', 'Started'].map((h, i) => (
+          {['', 'Trace', 'Server', 'Spans', 'Tokens', 'Cost', 'Duration', 'Started'].map((h, i) => (
             <span key={i} role="columnheader" className={i >= 3 && i !== 6 ? 'num' : ''}>
               {h || <span className="visually-hidden">Compare</span>}
             </span>
