@@ -64,6 +64,12 @@ export function step(r: Range, points = 60, least = 1000): { ms: number; text: s
 
 export const describe = (r: Range): string => (r.to ? `${dateTime(moment(r.from))} – ${dateTime(moment(r.to))}` : (PRESETS.find(([v]) => v === r.from)?.[1] ?? `since ${dateTime(moment(r.from))}`));
 
+// Records may come later than their time says.
+const LATE = 10_000;
+
+/** How often what a time range holds is asked for again: while it may still grow. */
+export const whileGrowing = (to: number | undefined, every = 5000) => (): number | false => (to === undefined || Date.now() < to + LATE ? every : false);
+
 /**
  * Placeholder data for a query whose key ends with its parameters: what is shown stays while only the begin has moved, as that of a
  * relative range does by itself when the data grow older than it. Anything else that is asked anew must not show the old answer.

@@ -10,7 +10,7 @@ import { page, type Raw, score, series } from '../api/decode';
 import { scopeOf, scopeParams } from '../api/params';
 import type { Score } from '../api/types';
 import { ago, dateTime } from '../lib/format';
-import { apiRange, bounds, rangeOf, step, whileMoving } from '../lib/range';
+import { apiRange, bounds, rangeOf, step, whileGrowing, whileMoving } from '../lib/range';
 import { useQuery } from '../lib/router';
 import { Behind, NO_POINT, openPoint, type Point, pointOf } from '../traces/Behind';
 import { Chart, COLOURS } from '../ui/Chart';
@@ -90,7 +90,7 @@ export function ScoresPage() {
 function OfPoint({ point }: { point: Point }) {
   const [q] = useQuery();
   const params = { ...scopeParams(scopeOf(q)), name: point.of || undefined, start: new Date(point.from).toISOString(), end: new Date(point.to).toISOString(), limit: 200 };
-  const data = useData({ queryKey: ['scores/point', params], queryFn: async ({ signal }) => page(await get<Raw>('/scores', params, signal), score) });
+  const data = useData({ queryKey: ['scores/point', params], queryFn: async ({ signal }) => page(await get<Raw>('/scores', params, signal), score), refetchInterval: whileGrowing(point.to) });
   if (data.error) return <div className="body"><ErrorNote error={data.error} what="Scores" retry={() => void data.refetch()} /></div>;
   if (!data.data) return <div className="body"><Loading what="Looking for the scores behind this point" query={['scores/point']} /></div>;
   if (data.data.data.length === 0) return <p className="body soft">No score of this name in this time.</p>;

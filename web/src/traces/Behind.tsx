@@ -10,6 +10,7 @@ import { get, type Params } from '../api/client';
 import { log, page, type Raw, traceSummary } from '../api/decode';
 import { scopeOf, scopeParams } from '../api/params';
 import { count, dateTime, duration, lineTime } from '../lib/format';
+import { whileGrowing } from '../lib/range';
 import { navigate, type Patch, useQuery, withQuery } from '../lib/router';
 import { colourOf } from '../live/draw';
 import { message, timeOf } from '../live/row';
@@ -92,6 +93,7 @@ function Traces({ point, ways }: { point: Point; ways: Narrowing[] }) {
       }
       throw new Error('unreachable');
     },
+    refetchInterval: whileGrowing(point.to),
   });
   if (data.error) return <div className="body"><ErrorNote error={data.error} what="Traces" retry={() => void data.refetch()} /></div>;
   if (!data.data) return <div className="body"><Loading what="Looking for the traces behind this point" query={['behind']} /></div>;
@@ -146,7 +148,7 @@ function Logs({ point, scope }: { point: Point; scope: Params }) {
   const [q] = useQuery();
   const { attribute: _, name: __, ...place } = scope;
   const params = { ...scopeParams(scopeOf(q)), ...place, start: iso(point.from), end: iso(point.to), order: 'asc', limit: 200 };
-  const data = useData({ queryKey: ['behind-logs', params], queryFn: async ({ signal }) => page(await get<Raw>('/logs', params, signal), log) });
+  const data = useData({ queryKey: ['behind-logs', params], queryFn: async ({ signal }) => page(await get<Raw>('/logs', params, signal), log), refetchInterval: whileGrowing(point.to) });
   if (data.error) return <div className="body"><ErrorNote error={data.error} what="Log records" retry={() => void data.refetch()} /></div>;
   if (!data.data) return <div className="body"><Loading what="Looking for log records" query={['behind-logs']} /></div>;
   if (data.data.data.length === 0) return <p className="body soft">Nothing was logged in this time.</p>;

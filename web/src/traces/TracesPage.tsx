@@ -20,8 +20,7 @@ import { useTraces, useTraceStats } from './data';
 
 export function TracesPage() {
   const [q, set] = useQuery();
-  const range = rangeOf(q);
-  const list = useTraces(q, !range.to);
+  const list = useTraces(q);
   const traces = useMemo(() => (list.data?.pages ?? []).flatMap((p) => p.data), [list.data]);
   const [marked, setMarked] = useState<string[]>([]);
   const text = q.get('q') ?? '';

@@ -7,7 +7,7 @@ import { useInfiniteQuery, useQuery as useData } from '@tanstack/react-query';
 import { get, type Params } from '../api/client';
 import { page, type Raw, series, traceSpans, traceSummary } from '../api/decode';
 import { attributeParams, scopeOf, scopeParams } from '../api/params';
-import { apiRange, rangeOf, step, whileMoving } from '../lib/range';
+import { apiRange, moment, rangeOf, step, whileGrowing, whileMoving } from '../lib/range';
 import { toFilter, tokens } from '../live/filter';
 
 const PAGE = 100;
@@ -31,14 +31,15 @@ export function traceParams(q: URLSearchParams): Params {
   };
 }
 
-export function useTraces(q: URLSearchParams, refresh: boolean) {
+export function useTraces(q: URLSearchParams) {
+  const { to } = rangeOf(q);
   const params = traceParams(q);
   return useInfiniteQuery({
     queryKey: ['traces', params],
     queryFn: async ({ pageParam, signal }) => page(await get<Raw>('/traces', { ...params, limit: PAGE, cursor: pageParam }, signal), traceSummary),
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (last) => (last.more ? last.next : undefined),
-    refetchInterval: refresh ? 5000 : false,
+    refetchInterval: whileGrowing(to === undefined ? to : moment(to)),
     placeholderData: whileMoving(params),
   });
 }
