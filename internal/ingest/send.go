@@ -98,7 +98,9 @@ func (w *worker) run(ctx context.Context) {
 			return
 		}
 	}
-	b := &builder{d: w.opts.disk(), base: w.opts.Path, src: w.src, cat: w.cat, limit: w.opts.Limits, held: w.held, out: make(chan *batch), drain: w.drain, quit: w.quit,
+	limits := w.opts.Limits
+	limits.MaxDelay = max(limits.MaxDelay, w.src.MaxDelay)
+	b := &builder{d: w.opts.disk(), base: w.opts.Path, src: w.src, cat: w.cat, limit: limits, held: w.held, out: make(chan *batch), drain: w.drain, quit: w.quit,
 		onErr: func(k Key, err error) {
 			w.log.Warn("a segment can't be read", zap.String("segment", string(k)), zap.Error(err))
 			w.opts.Observer.Trouble(w.src.Signal, "read")

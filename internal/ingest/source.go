@@ -6,6 +6,7 @@ package ingest
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/tailrace/tailrace/internal/segment"
 )
@@ -16,6 +17,8 @@ type Source struct {
 	Signal string
 	// Types are the folders that it reads.
 	Types []segment.Type
+	// MaxDelay stands in for that of the Limits when it is above it.
+	MaxDelay time.Duration
 	// NewBatch returns an empty batch.
 	NewBatch func() Batch
 	// Deliver hands a unit to the next consumer and returns its answer; nil means that the unit is stored.

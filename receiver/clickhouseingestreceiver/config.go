@@ -52,6 +52,8 @@ type BatchConfig struct {
 	MaxBytes   int `mapstructure:"max_bytes"`
 	// MaxDelay is the least time between two batches that are not full.
 	MaxDelay time.Duration `mapstructure:"max_delay"`
+	// MetricsMaxDelay is that of metrics, which have up to five tables to be inserted into, and are looked at over time.
+	MetricsMaxDelay time.Duration `mapstructure:"metrics_max_delay"`
 }
 
 // RetainConfig bounds what stays in processed/; 0 is no bound.
@@ -65,7 +67,7 @@ type RetainConfig struct {
 func createDefaultConfig() component.Config {
 	return &Config{
 		Path:            "./data/jsonl",
-		Batch:           BatchConfig{MaxRecords: 100_000, MaxBytes: 32 << 20, MaxDelay: 250 * time.Millisecond},
+		Batch:           BatchConfig{MaxRecords: 100_000, MaxBytes: 32 << 20, MaxDelay: 250 * time.Millisecond, MetricsMaxDelay: time.Second},
 		PollInterval:    10 * time.Second,
 		AfterIngest:     afterMove,
 		Retain:          RetainConfig{MaxAge: 72 * time.Hour, MaxBytes: 10 << 30},
@@ -87,6 +89,7 @@ func (c *Config) Validate() error {
 	bad(c.Batch.MaxRecords >= 1 && c.Batch.MaxRecords <= 1_000_000, "batch::max_records", c.Batch.MaxRecords, "between 1 and 1000000")
 	bad(c.Batch.MaxBytes >= 1024 && c.Batch.MaxBytes <= 1<<30, "batch::max_bytes", c.Batch.MaxBytes, "between 1024 and 1073741824")
 	bad(c.Batch.MaxDelay >= 0 && c.Batch.MaxDelay <= time.Minute, "batch::max_delay", c.Batch.MaxDelay, "between 0s and 1m")
+	bad(c.Batch.MetricsMaxDelay >= 0 && c.Batch.MetricsMaxDelay <= time.Minute, "batch::metrics_max_delay", c.Batch.MetricsMaxDelay, "between 0s and 1m")
 	bad(c.PollInterval >= 100*time.Millisecond, "poll_interval", c.PollInterval, "100ms or more")
 	bad(c.AfterIngest == afterMove || c.AfterIngest == afterDelete, "after_ingest", fmt.Sprintf("%q", c.AfterIngest), `"move" or "delete"`)
 	bad(c.MaxLineBytes >= 1024 && c.MaxLineBytes <= 1<<30, "max_line_bytes", c.MaxLineBytes, "between 1024 and 1073741824")

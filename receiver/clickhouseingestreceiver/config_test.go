@@ -21,7 +21,7 @@ func TestConfigOfTheUser(t *testing.T) {
 		"clickhouse_ingest": createDefaultConfig().(*Config),
 		"clickhouse_ingest/all": {
 			Path: "/data/jsonl", StatePath: "/var/lib/ingest",
-			Batch:        BatchConfig{MaxRecords: 50_000, MaxBytes: 1 << 24, MaxDelay: time.Second},
+			Batch:        BatchConfig{MaxRecords: 50_000, MaxBytes: 1 << 24, MaxDelay: time.Second, MetricsMaxDelay: 2 * time.Second},
 			PollInterval: 2 * time.Second, AfterIngest: "delete", MaxLineBytes: 1 << 20, ShutdownTimeout: 3 * time.Second,
 			Retain: RetainConfig{MaxAge: 24 * time.Hour, MaxBytes: 1 << 30}, TokenWindow: 10 * time.Minute,
 		},

@@ -132,7 +132,7 @@ func newTestReceiver(t testing.TB, dir string, in consumers) *ingestReceiver {
 	t.Helper()
 	cfg := createDefaultConfig().(*Config)
 	cfg.Path = dir
-	cfg.Batch.MaxDelay = 5 * time.Millisecond
+	cfg.Batch.MaxDelay, cfg.Batch.MetricsMaxDelay = 5*time.Millisecond, 0
 	cfg.Batch.MaxRecords = 100 + rand.IntN(400) // other ones after every restart
 	cfg.Batch.MaxBytes = 10_000 + rand.IntN(1_000_000)
 	r, err := newReceiver(receivertest.NewNopSettings(metadata.Type), cfg, func(*ingestReceiver) {})

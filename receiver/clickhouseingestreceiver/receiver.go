@@ -205,6 +205,7 @@ func (r *ingestReceiver) sources() (sources []ingest.Source) {
 	if r.metrics != nil {
 		sources = append(sources, ingest.Source{
 			Signal: signalMetrics, Types: []segment.Type{segment.Metrics}, NewBatch: linecodec.NewMetrics, Deliver: r.deliverMetrics,
+			MaxDelay: r.cfg.Batch.MetricsMaxDelay,
 		})
 	}
 	if store, ok := r.store.(askable); ok {
