@@ -115,10 +115,18 @@ func (h *Hub) lost(ch Channel, caller *access.Caller) uint64 {
 	return upTo
 }
 
+// whole is since when everything came here: what other hubs took in, only since somebody asked for it.
+func (h *Hub) whole() time.Time {
+	if h.opts.Peers != nil {
+		return time.Now()
+	}
+	return h.began
+}
+
 // lostAt is when all that is lost had come in, of a channel whose rings have lost records up to one. Called with Hub.mu held.
 func (h *Hub) lostAt(lost uint64) time.Time {
-	if lost == 0 {
-		return h.began
+	if lost == 0 || h.opts.Peers != nil {
+		return h.whole()
 	}
 	if _, at := h.clock.between(lost-1, lost); !at.IsZero() {
 		return at
@@ -174,7 +182,7 @@ func (b *catchUp) lost(h *Hub, req *Request) (upTo uint64, counted bool) {
 	upTo = h.forgotten
 	for _, r := range b.lossy {
 		upTo = max(upTo, r.lost())
-		counted = counted && r.forgot <= from
+		counted = counted && r.forgot <= from && req.Channel.counts(r.source)
 	}
 	if upTo = min(upTo, b.horizon); upTo > b.pos && old {
 		if _, to := h.clock.between(b.pos, upTo); !to.IsZero() && to.UnixNano() < b.since {
@@ -186,7 +194,7 @@ func (b *catchUp) lost(h *Hub, req *Request) (upTo uint64, counted bool) {
 
 // count tells how many records the step has not found: those of its range that rings have lost. Called with Hub.mu held.
 func (b *catchUp) count(h *Hub, s *step) {
-	g := &Gap{After: s.after, Last: s.last, Known: true, Reason: ReasonEvicted}
+	g := &Gap{After: s.after, Last: s.last, Known: true, Reason: b.reason(h, max(s.after, b.told))}
 	for _, r := range b.lossy {
 		r.missing(max(s.after, b.told), s.last, &g.BySeverity)
 	}
@@ -198,6 +206,20 @@ func (b *catchUp) count(h *Hub, s *step) {
 	}
 	g.From, g.To = h.clock.between(s.after, s.last)
 	s.gap, s.after = g, g.Last
+}
+
+// reason is why records above from are missing: on the way from other hubs only when the rings here have lost none. Called with Hub.mu
+// held.
+func (b *catchUp) reason(h *Hub, from uint64) Reason {
+	for _, r := range b.lossy {
+		if !r.source.elsewhere && r.lost() > from {
+			return ReasonEvicted
+		}
+	}
+	if h.forgotten > from {
+		return ReasonEvicted
+	}
+	return ReasonLost
 }
 
 // read takes the next records from the rings. Called with Hub.mu held.
@@ -227,7 +249,7 @@ func (b *catchUp) read(h *Hub, req *Request, caller *access.Caller, fillable boo
 		if len(b.cursors) > 0 {
 			last = min(last, b.cursors[0].next-1)
 		}
-		s.gap = &Gap{After: b.pos, Last: last, Until: lost, Reason: ReasonEvicted}
+		s.gap = &Gap{After: b.pos, Last: last, Until: lost, Reason: b.reason(h, max(b.pos, b.told))}
 		s.gap.From, s.gap.To = h.clock.between(b.pos, lost)
 		b.pos, b.told = last, lost
 	}
@@ -324,7 +346,11 @@ func (s *Stream) readBehind(t *StreamTaken) {
 	}
 	if g := part.gap; g != nil {
 		h.stats.matched.Add(g.Dropped)
-		h.stats.evicted.Add(g.Dropped)
+		if g.Reason == ReasonLost {
+			h.stats.lost.Add(g.Dropped)
+		} else {
+			h.stats.evicted.Add(g.Dropped)
+		}
 		s.putGap(t, sub, g)
 	}
 	after := part.after
