@@ -136,11 +136,12 @@ func (r Record) key(seed maphash.Seed, project string) uint64 {
 
 // Lose tells the hub that records of a topic, which it should have had from another hub, are lost. They get one sequence number, as
 // if a ring had held and lost them: whoever looks at the topic reads from the rings again, and is told there.
-func (h *Hub) Lose(topic Topic, lost Severities) {
-	n := lost.sum()
-	if n == 0 {
-		return
-	}
+func (h *Hub) Lose(topic Topic, lost Severities) { h.lose(topic, lost, true) }
+
+// LoseUnknown is Lose when it is not known how many they are.
+func (h *Hub) LoseUnknown(topic Topic) { h.lose(topic, Severities{}, false) }
+
+func (h *Hub) lose(topic Topic, lost Severities, counted bool) {
 	src := Source{Project: topic.Project, Signal: topic.Signal, elsewhere: true}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -151,7 +152,11 @@ func (h *Hub) Lose(topic Topic, lost Severities) {
 	h.seq++
 	r := h.ring(src)
 	r.lastSeq, r.evictedSeq = h.seq, h.seq
-	r.remember(trail{first: h.seq, last: h.seq, classes: lost})
+	if counted {
+		r.remember(trail{first: h.seq, last: h.seq, classes: lost})
+	} else {
+		r.forgot = h.seq
+	}
 	told := map[*Subscriber]bool{}
 	for _, ch := range h.channels {
 		if !ch.has(src) {
@@ -167,7 +172,7 @@ func (h *Hub) Lose(topic Topic, lost Severities) {
 			for _, sub := range v.subs {
 				if !told[sub.client] {
 					told[sub.client] = true
-					sub.client.lose(n, ch.counts(src))
+					sub.client.lose(lost.sum(), counted && ch.counts(src))
 				}
 			}
 		}
