@@ -34,13 +34,14 @@ func DefaultOptions() Options {
 }
 
 const (
-	heartbeat   = 5                      // seconds between two announcements
-	silence     = 3 * heartbeat          // seconds after which a collector that was not heard is taken for gone
-	forget      = 24 * time.Hour         // and after which nothing is known of it
-	discovery   = 250 * time.Millisecond // others answer in that time after we have come
-	wantFor     = time.Second            // how long a subscriber waits at most for others, without a replay
-	replayFor   = 5 * time.Second        // and with one
-	replaySlack = 2 * time.Second        // of clocks, here and there
+	heartbeat   = 5                       // seconds between two announcements
+	silence     = 3 * heartbeat           // seconds after which a collector that was not heard is taken for gone
+	forget      = 24 * time.Hour          // and after which nothing is known of it
+	discovery   = 250 * time.Millisecond  // others answer in that time after we have come
+	rejoin      = 1500 * time.Millisecond // and are there again in that time after the bus has come back
+	wantFor     = time.Second             // how long a subscriber waits at most for others, without a replay
+	replayFor   = 5 * time.Second         // and with one
+	replaySlack = 2 * time.Second         // of clocks, here and there
 	batchPause  = 2 * time.Millisecond
 )
 
@@ -61,6 +62,8 @@ type Cluster struct {
 	connected bool
 	settled   bool      // who is there has had the time to say so
 	away      time.Time // since when the bus is not there
+	outage    bool      // it was away, for others perhaps too
+	turn      int       // counts changes of the connection
 	wants     map[livetail.Topic]*want
 	subs      map[livetail.Topic]*subscribed
 	serial    uint64 // of our announcements
@@ -86,14 +89,16 @@ type event struct {
 
 // want is a topic that somebody here looks at, or did until idle.
 type want struct {
-	refs int
-	idle time.Time
+	refs     int
+	promised bool // a subscriber relies on it
+	idle     time.Time
 }
 
 // subscribed is a topic that we get from the bus.
 type subscribed struct {
 	since     time.Time
 	serial    uint64 // of the first announcement that has it
+	promised  bool   // a subscriber relies on it
 	replaying bool
 	parked    []message // what came during a replay, which is older
 	bytes     int
@@ -183,7 +188,17 @@ func (c *Cluster) change(link Link, e event) {
 	c.connected, c.settled = e.connected, false
 	if before && !e.connected {
 		c.away = time.Now()
+		for _, s := range c.subs { // what comes first when the bus is back waits for what was missed
+			s.replaying = link.Keeps()
+		}
 	}
+	pause := discovery
+	if c.outage {
+		pause = rejoin
+	}
+	c.outage = !e.connected
+	c.turn++
+	turn := c.turn
 	c.wakeWaiting()
 	c.mu.Unlock()
 	if before != e.connected || e.err != nil {
@@ -195,22 +210,21 @@ func (c *Cluster) change(link Link, e event) {
 	c.outbox.setLargest(link.MaxPayload())
 	c.outbox.retell()
 	c.outbox.wakeUp()
-	c.done.Go(func() { c.arrive(link, away) })
+	c.done.Go(func() { c.arrive(link, turn, away, pause) })
 }
 
-// arrive makes the collector known, and gets what it wants, after the bus has come.
-func (c *Cluster) arrive(link Link, away time.Time) {
+// arrive makes the collector known, and gets what it wants, after the bus has come. What waits to be published waits for a pause, in which
+// others come back.
+func (c *Cluster) arrive(link Link, turn int, away time.Time, pause time.Duration) {
 	again := map[livetail.Topic]time.Time{} // what is replayed from when
-	if link.Keeps() {
-		c.mu.Lock()
-		for t, s := range c.subs {
-			s.replaying = true
-			if again[t] = time.Now().Add(-c.opts.Backfill); s.since.Before(away) {
-				again[t] = away.Add(-replaySlack)
-			}
+	c.mu.Lock()
+	for t, s := range c.subs {
+		s.replaying = s.replaying || link.Keeps()
+		if again[t] = time.Now().Add(-c.opts.Backfill); s.since.Before(away) {
+			again[t] = away.Add(-replaySlack)
 		}
-		c.mu.Unlock()
 	}
+	c.mu.Unlock()
 	c.sync(link)
 	c.announce(announcement{Ask: true})
 	for t, since := range again {
@@ -219,11 +233,11 @@ func (c *Cluster) arrive(link Link, away time.Time) {
 	select {
 	case <-c.stop:
 		return
-	case <-time.After(discovery):
+	case <-time.After(pause):
 	}
 	c.outbox.setAll(link.Keeps())
 	c.mu.Lock()
-	if c.connected {
+	if c.turn == turn {
 		c.settled = true
 		c.wakeWaiting()
 	}
@@ -282,7 +296,7 @@ func (c *Cluster) publish(link Link) {
 	defer pause.Stop()
 	for stopping := false; ; {
 		p := (*parcel)(nil)
-		if connected, changed := c.state(); connected {
+		if ready, changed := c.state(stopping); ready {
 			p = c.outbox.take()
 		} else if !stopping {
 			select {
@@ -326,7 +340,7 @@ func (c *Cluster) publish(link Link) {
 		case stopping:
 			c.outbox.lost(p)
 		default:
-			if connected, changed := c.state(); connected { // the connection is about to be given up, or the message is refused
+			if ready, changed := c.state(true); ready { // the connection is about to be given up, or the message is refused
 				select {
 				case <-changed:
 				case <-time.After(100 * time.Millisecond):
@@ -342,10 +356,11 @@ func (c *Cluster) publish(link Link) {
 	}
 }
 
-func (c *Cluster) state() (connected bool, changed chan struct{}) {
+// state reports whether records may be published now.
+func (c *Cluster) state(hurry bool) (ready bool, changed chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.connected, c.changed
+	return c.connected && (c.settled || hurry), c.changed
 }
 
 // Stats is what a Cluster has done and sees.

@@ -118,7 +118,8 @@ func (c *Cluster) receive(m *message, replayed bool) error {
 }
 
 // entry returns what is known of a message's topic. Of one that is new, everything that the origin had before is none of ours; but if the
-// origin has begun later than we listened, or has told us of all that it had, we should have had all of it.
+// origin has begun later than we listened, or has told us of all that it had, we should have had all of it. When a subscriber was let in
+// before we had heard of it, it is not known how much that one has missed.
 func (c *Cluster) entry(m *message, s *subscribed, replayed bool) *entry {
 	key := entryKey{m.origin, m.topic}
 	if e := c.inbox.entries[key]; e != nil {
@@ -128,10 +129,10 @@ func (c *Cluster) entry(m *message, s *subscribed, replayed bool) *entry {
 	c.inbox.entries[key] = e
 	p := c.peers[m.origin]
 	switch {
-	case replayed || p == nil:
-	case p.started.After(s.since), p.acked >= s.serial:
+	case replayed:
+	case p != nil && (p.started.After(s.since) || p.acked >= s.serial):
 		e.count = livetail.Severities{}
-	case p.late && p.first.After(s.since) && m.before.Sum() > 0:
+	case s.promised && m.before.Sum() > 0:
 		c.hub.LoseUnknown(m.topic)
 	}
 	return e

@@ -24,6 +24,9 @@ func (c *Cluster) Want(topics []livetail.Topic) {
 		w.refs++
 	}
 	link := c.link
+	if link == nil {
+		c.promise(topics)
+	}
 	c.mu.Unlock()
 	if link == nil {
 		return // they are asked for as soon as there is a bus
@@ -53,7 +56,10 @@ func (c *Cluster) Unwant(topics []livetail.Topic) {
 func (c *Cluster) await(ctx context.Context, topics []livetail.Topic) {
 	for {
 		c.mu.Lock()
-		ready := !c.connected || c.settled && c.ready(topics)
+		ready := !c.connected || c.settled && c.ready(topics) || ctx.Err() != nil
+		if ready {
+			c.promise(topics)
+		}
 		changed := c.changed
 		c.mu.Unlock()
 		if ready {
@@ -62,7 +68,18 @@ func (c *Cluster) await(ctx context.Context, topics []livetail.Topic) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return
+		}
+	}
+}
+
+// promise notes that subscribers rely on topics from now on. Called with mu held.
+func (c *Cluster) promise(topics []livetail.Topic) {
+	for _, t := range topics {
+		if w := c.wants[t]; w != nil {
+			w.promised = true
+		}
+		if s := c.covering(t); s != nil {
+			s.promised = true
 		}
 	}
 }
@@ -104,6 +121,9 @@ func (c *Cluster) desired() map[livetail.Topic]bool {
 func (c *Cluster) sync(link Link) (changed bool) {
 	c.syncing.Lock()
 	defer c.syncing.Unlock()
+	if c.stopping.Err() != nil {
+		return false
+	}
 	c.mu.Lock()
 	desired := c.desired()
 	var fresh, old []livetail.Topic
@@ -124,7 +144,11 @@ func (c *Cluster) sync(link Link) (changed bool) {
 	c.serial++
 	keeps := link.Keeps() && c.connected
 	for _, t := range fresh {
-		c.subs[t] = &subscribed{since: time.Now(), serial: c.serial, replaying: keeps}
+		s := &subscribed{since: time.Now(), serial: c.serial, replaying: keeps}
+		for wanted, w := range c.wants {
+			s.promised = s.promised || w.promised && t.Covers(wanted)
+		}
+		c.subs[t] = s
 	}
 	c.mu.Unlock()
 	for _, t := range fresh {
@@ -156,14 +180,15 @@ func (c *Cluster) sync(link Link) (changed bool) {
 func (c *Cluster) replay(link Link, t livetail.Topic, since time.Time) {
 	c.mu.Lock()
 	s := c.subs[t]
+	c.mu.Unlock()
 	if s == nil {
-		c.mu.Unlock()
 		return
 	}
-	s.replaying = true
-	c.mu.Unlock()
+	var err error
 	ctx, cancel := context.WithTimeout(c.stopping, replayFor)
-	err := link.Replay(ctx, subjectOf(t), since, func(subject string, data []byte) { c.take(subject, data, true) })
+	if link.Keeps() {
+		err = link.Replay(ctx, subjectOf(t), since, func(subject string, data []byte) { c.take(subject, data, true) })
+	}
 	cancel()
 	if err != nil && c.stopping.Err() == nil && c.opts.Problem != nil {
 		c.opts.Problem(err)

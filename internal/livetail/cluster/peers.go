@@ -16,12 +16,10 @@ import (
 
 // peer is another collector.
 type peer struct {
-	first   time.Time // when we heard of it first
 	heard   time.Time
 	started time.Time // by our clock
 	acked   uint64    // the newest of our announcements that it has answered
 	here    bool      // it takes part
-	late    bool      // it was there before us, and we did not hear of it in time: what we have missed is not known
 }
 
 // announcement is what a collector says of itself: JSON on subjectInterest for all, or on the subject of answers for one.
@@ -106,8 +104,7 @@ func (c *Cluster) hear(data []byte) {
 	c.mu.Lock()
 	p := c.peers[origin]
 	if p == nil {
-		p = &peer{first: now, started: now.Add(-time.Duration(a.Uptime) * time.Millisecond)}
-		p.late = c.settled
+		p = &peer{started: now.Add(-time.Duration(a.Uptime) * time.Millisecond)}
 		c.peers[origin] = p
 	}
 	p.heard, p.here = now, !a.Gone
