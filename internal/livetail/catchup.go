@@ -208,6 +208,12 @@ func (b *catchUp) count(h *Hub, s *step) {
 	s.gap, s.after = g, g.Last
 }
 
+// elsewhere reports whether records above from were lost on the way from other hubs: whether those have been stored is not known here, so
+// they are told as a gap. Called with Hub.mu held.
+func (b *catchUp) elsewhere(from uint64) bool {
+	return slices.ContainsFunc(b.lossy, func(r *ring) bool { return r.source.elsewhere && r.lost() > from })
+}
+
 // reason is why records above from are missing: on the way from other hubs only when the rings here have lost none. Called with Hub.mu
 // held.
 func (b *catchUp) reason(h *Hub, from uint64) Reason {
@@ -231,7 +237,7 @@ func (b *catchUp) read(h *Hub, req *Request, caller *access.Caller, fillable boo
 		b.overrun()
 	}
 	lost, counted := b.lost(h, req)
-	if lost > max(b.pos, b.told) && fillable {
+	if lost > max(b.pos, b.told) && fillable && !b.elsewhere(max(b.pos, b.told)) {
 		from, to := h.clock.between(max(b.pos, b.told), lost)
 		if from.IsZero() {
 			from = h.began

@@ -368,6 +368,7 @@ type Stats struct {
 	Connected                 bool
 	Settled                   bool // and the others have had the time to say that they are there
 	Peers                     int
+	Topics, Wanted            int    // that come from others, and that others want
 	Published, PublishedBytes uint64 // records, and what they took on the way
 	Received, ReceivedBytes   uint64
 	Dropped                   uint64 // wanted by others, and not sent
@@ -379,9 +380,9 @@ type Stats struct {
 // Stats returns the current numbers.
 func (c *Cluster) Stats() Stats {
 	c.mu.Lock()
-	s := Stats{Connected: c.connected, Settled: c.settled, Peers: c.present()}
+	s := Stats{Connected: c.connected, Settled: c.settled, Peers: c.present(), Topics: len(c.subs)}
 	c.mu.Unlock()
-	s.Waiting, s.Dropped = c.outbox.stats()
+	s.Waiting, s.Wanted, s.Dropped = c.outbox.stats()
 	s.Published, s.PublishedBytes = c.stats.published.Load(), c.stats.publishedBytes.Load()
 	s.Received, s.ReceivedBytes = c.stats.received.Load(), c.stats.receivedBytes.Load()
 	s.Lost, s.Malformed = c.stats.lost.Load(), c.stats.malformed.Load()

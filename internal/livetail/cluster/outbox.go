@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"encoding/binary"
+	"maps"
 	"slices"
 	"sync"
 
@@ -305,8 +306,12 @@ func (o *outbox) setLargest(payload int) {
 	o.largest = max(payload-overhead, 1<<10)
 }
 
-func (o *outbox) stats() (waiting int, dropped uint64) {
+func (o *outbox) stats() (waiting, wanted int, dropped uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.bytes, o.dropped
+	topics := map[livetail.Topic]bool{}
+	for _, of := range o.interest {
+		maps.Copy(topics, of)
+	}
+	return o.bytes, len(topics), o.dropped
 }

@@ -15,9 +15,9 @@ import (
 // Proxy stands between a client and a server, and can be cut.
 type Proxy struct {
 	listener net.Listener
-	to       string
 
 	mu    sync.Mutex // guards what follows
+	to    string
 	conns map[net.Conn]struct{}
 	cut   bool
 	done  sync.WaitGroup
@@ -39,7 +39,17 @@ func Between(tb testing.TB, to string) *Proxy {
 }
 
 // URL is where clients connect.
-func (p *Proxy) URL() string { return "nats://" + p.listener.Addr().String() }
+func (p *Proxy) URL() string { return "nats://" + p.Addr() }
+
+// Addr is where it listens.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+
+// To changes where connections go from now on.
+func (p *Proxy) To(addr string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.to = addr
+}
 
 // Cut breaks all connections and lets none through, or lets them through again.
 func (p *Proxy) Cut(cut bool) {
@@ -59,7 +69,10 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", p.to)
+		p.mu.Lock()
+		to := p.to
+		p.mu.Unlock()
+		server, err := net.Dial("tcp", to)
 		if err != nil {
 			_ = client.Close()
 			continue
