@@ -180,4 +180,3 @@ func numbered(server string, first, n int) (out []string) {
 	}
 	return out
 }
-
