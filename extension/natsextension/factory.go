@@ -29,5 +29,5 @@ func createDefaultConfig() component.Config {
 }
 
 func create(_ context.Context, set extension.Settings, cfg component.Config) (extension.Extension, error) {
-	return &natsExtension{cfg: cfg.(*Config), id: set.ID, logger: set.Logger}, nil
+	return &natsExtension{cfg: cfg.(*Config), id: set.ID, logger: set.Logger, queue: queueLength}, nil
 }

@@ -44,7 +44,7 @@ func connect(n *natsExtension, r cluster.Receiver) (*link, error) {
 		return nil, err
 	}
 	l := &link{
-		ext: n, to: r, prefix: n.cfg.SubjectPrefix + ".", queue: make(chan *nats.Msg, queueLength), subs: map[string]*nats.Subscription{},
+		ext: n, to: r, prefix: n.cfg.SubjectPrefix + ".", queue: make(chan *nats.Msg, n.queue), subs: map[string]*nats.Subscription{},
 		quit: make(chan struct{}),
 	}
 	if n.cfg.Stream.HasValue() {

@@ -23,6 +23,7 @@ type natsExtension struct {
 	cfg    *Config
 	id     component.ID
 	logger *zap.Logger
+	queue  int // messages that may wait for a live tail
 
 	mu    sync.Mutex // guards what follows
 	tls   *tls.Config

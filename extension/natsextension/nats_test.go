@@ -45,6 +45,12 @@ type collector struct {
 
 func start(tb testing.TB, url string, change func(*Config)) *collector {
 	tb.Helper()
+	return startWith(tb, url, change, func(n *natsExtension) cluster.Bus { return n })
+}
+
+// startWith lets a test stand between the extension and the live tail.
+func startWith(tb testing.TB, url string, change func(*Config), between func(*natsExtension) cluster.Bus) *collector {
+	tb.Helper()
 	cfg := createDefaultConfig().(*Config)
 	cfg.Endpoints = []string{url}
 	if change != nil {
@@ -64,7 +70,7 @@ func start(tb testing.TB, url string, change func(*Config)) *collector {
 	hub.ClientBytes, hub.RingRecords, hub.RingBytes = 64<<20, 1_000_000, 64<<20 // viewers here read when they are told to
 	c.hub = livetail.New(hub)
 	c.hub.Start()
-	c.cluster.Start(c.hub, ext.(cluster.Bus))
+	c.cluster.Start(c.hub, between(ext.(*natsExtension)))
 	tb.Cleanup(c.close)
 	return c
 }
