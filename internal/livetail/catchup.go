@@ -115,14 +115,6 @@ func (h *Hub) lost(ch Channel, caller *access.Caller) uint64 {
 	return upTo
 }
 
-// whole is since when everything came here: what other hubs took in, only since somebody asked for it.
-func (h *Hub) whole() time.Time {
-	if h.opts.Peers != nil {
-		return time.Now()
-	}
-	return h.began
-}
-
 // lostAt is when all that is lost had come in, of a channel whose rings have lost records up to one. Called with Hub.mu held.
 func (h *Hub) lostAt(lost uint64) time.Time {
 	if lost == 0 || h.opts.Peers != nil {

@@ -219,3 +219,11 @@ func (s *Subscriber) lose(n uint64, counted bool) {
 	}
 	s.notify()
 }
+
+// whole is since when everything came here: what other hubs took in, only since somebody asked for it.
+func (h *Hub) whole() time.Time {
+	if h.opts.Peers != nil {
+		return time.Now()
+	}
+	return h.began
+}

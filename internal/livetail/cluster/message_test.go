@@ -55,7 +55,7 @@ func TestMessagesAreReadAsTheyWereWritten(t *testing.T) {
 }
 
 // Nothing that comes from the bus ends the collector.
-func TestAnyBytesAreRefusedOrRead(t *testing.T) {
+func TestAnyBytesAreRefusedOrRead(*testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	m := message{topic: livetail.Topic{Project: "shop", Signal: livetail.SignalLog}, n: 3, body: bytes.Repeat([]byte{1, 'a', 0, 0}, 400)}
 	good, _ := appendMessage(nil, &m, nil)
