@@ -77,6 +77,33 @@ func TestRightsAreAskedOfRecordsFromElsewhere(t *testing.T) {
 	assert.Equal(t, numbered("b", 0, 10), ada.bodies)
 }
 
+// spy gets messages and sends what it likes.
+type spy struct{ got chan []byte }
+
+func (s spy) Message(_ string, data []byte) { s.got <- data }
+func (spy) Connected()                      {}
+func (spy) Disconnected(error)              {}
+
+func TestARecordOnTheSubjectOfAnotherProjectIsRefused(t *testing.T) {
+	b := newBus()
+	one, two := pair(t, b, nil)
+	s := spy{make(chan []byte, 10)}
+	wire, err := b.Join(s)
+	require.NoError(t, err)
+	t.Cleanup(wire.Close)
+	require.NoError(t, wire.Subscribe("records.secret.log"))
+	v := two.view(channel(t, "*"), nil)
+	one.print("secret", "a", 0, 10)
+	v.await(10)
+	data := <-s.got
+	require.NoError(t, wire.Publish("records.shop.log", data))
+	await(t, func() bool { return two.cluster.Stats().Malformed == 1 })
+	require.NoError(t, wire.Publish("records.secret.log", data)) // on its own it is one that has come before
+	one.print("secret", "a", 10, 1)
+	v.await(11)
+	assert.EqualValues(t, 1, two.cluster.Stats().Malformed)
+}
+
 // recordsOnly spares announcements: they are repeated every few seconds, which a test does not wait for.
 func recordsOnly(lose func() bool) func(string, []byte) bool {
 	return func(subject string, _ []byte) bool { return subject[:8] == "records." && lose() }
