@@ -266,12 +266,15 @@ func (o *outbox) retell() {
 func (o *outbox) ask(origin string, topics map[livetail.Topic]bool, answer string, serial uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if topics == nil {
+	before, known := o.interest[origin]
+	switch {
+	case topics == nil && known:
 		delete(o.interest, origin)
-	} else {
+		o.recompute()
+	case topics != nil && (!known || !maps.Equal(before, topics)): // heartbeats change nothing
 		o.interest[origin] = topics
+		o.recompute()
 	}
-	o.recompute()
 	if answer == "" {
 		return
 	}
