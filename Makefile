@@ -26,7 +26,7 @@ help: ## List the targets
 build: $(BUILD)/tailrace $(BUILD)/tailrace-clickhouse $(BUILD)/tailrace-up $(BUILD)/tailctl ## Build the collector (ocb) and its helpers into _build/
 
 # ocb writes the sources when the manifest or the module changed; Go's own cache makes the rest incremental.
-$(BUILD)/src/main.go: builder-config.yaml go.mod internal/tools/go.mod
+$(BUILD)/src/main.go: builder-config.yaml go.mod extension/natsextension/go.mod internal/tools/go.mod
 	@echo "ocb: generating the collector's sources"
 	@mkdir -p $(BUILD)
 	@CGO_ENABLED=0 $(GO_TOOL) builder --config builder-config.yaml --skip-compilation > $(BUILD)/ocb.log 2>&1 || { cat $(BUILD)/ocb.log; exit 1; }
@@ -109,6 +109,11 @@ test: test-unit test-e2e ## Unit tests with -race, then end-to-end tests against
 test-unit: clickhouse ## Unit tests with -race
 	go test -race -timeout 15m $(PKGS)
 
+.PHONY: test-nats
+test-nats: build ## Live tail over several collectors: the nats extension with -race, then two real collectors; against a nats-server (Debian: apt-get install nats-server)
+	cd extension/natsextension && go test -race -count=1 -timeout 10m ./...
+	cd extension/natsextension && go test -tags e2e -count=1 -timeout 10m -run EndToEnd -v .
+
 .PHONY: test-interop
 test-interop: clickhouse ## The JSONL files read by DuckDB, ClickHouse and contrib's otlp_json_file; rows beside contrib's exporter (needs jq, zstd, Node)
 	cd test/interop/duckdb && npm install --no-package-lock --no-audit --no-fund --loglevel=error
@@ -161,10 +166,12 @@ check: lint check-generated check-tidy check-modules check-configs check-web che
 .PHONY: lint
 lint: ## golangci-lint
 	$(GO_TOOL) golangci-lint run ./...
+	cd extension/natsextension && $(GO_TOOL) golangci-lint run ./...
 
 .PHONY: generate
 generate: ## Run mdatagen for every component
 	go generate ./...
+	cd extension/natsextension && go generate ./...
 
 .PHONY: check-generated
 check-generated: generate
@@ -174,11 +181,13 @@ check-generated: generate
 check-tidy:
 	go mod tidy -diff
 	cd internal/tools && go mod tidy -diff
+	cd extension/natsextension && go mod tidy -diff
 	cd bench && go mod tidy -diff
 	cd test/interop && go mod tidy -diff
 
 .PHONY: check-modules
-check-modules: ## Benchmarks and interop tests, which are modules of their own, compile
+check-modules: ## The nats extension, benchmarks and interop tests, which are modules of their own, compile
+	cd extension/natsextension && go vet ./...
 	cd bench && go vet ./...
 	cd test/interop && go vet ./...
 

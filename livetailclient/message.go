@@ -86,8 +86,8 @@ type Gap struct {
 	BySeverity map[string]uint64 `json:"by_severity"`
 	// Filtered records of the range did not match the filter: they are not missing.
 	Filtered uint64 `json:"filtered"`
-	Reason   string `json:"reason"` // slow, sampled, evicted
-	// Query names the REST queries that return what is missing, for the reason evicted.
+	Reason   string `json:"reason"` // slow, sampled, evicted, lost
+	// Query names the REST queries that return what is missing, for the reasons evicted and lost.
 	Query []string `json:"query"`
 }
 

@@ -97,6 +97,7 @@ func (p *tailPrinter) gap(g *livetailclient.Gap) {
 	}
 	why := map[string]string{
 		"slow": "they came faster than they were taken", "sampled": "more than --max-rate", "evicted": "the server no longer holds them",
+		"lost": "they were lost on the way from another collector",
 	}[g.Reason]
 	switch {
 	case g.Dropped == nil && len(g.Query) > 0:

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 
 	"github.com/tailrace/tailrace/internal/livetail"
+	"github.com/tailrace/tailrace/internal/livetail/cluster"
 	"github.com/tailrace/tailrace/internal/webguard"
 )
 
@@ -25,6 +26,11 @@ type Config struct {
 	Console *component.ID `mapstructure:"console"`
 	// Store is the clickhouse_store extension that fills in what the rings do not have. Without it, clients are told where to find that.
 	Store *component.ID `mapstructure:"store"`
+	// Cluster is the extension (of the type nats) that connects the live tails of several collectors: a client of any of them sees
+	// the records of all.
+	Cluster *component.ID `mapstructure:"cluster"`
+	// ClusterBufferBytes may wait to be sent to other collectors; beyond that the oldest records are dropped and counted.
+	ClusterBufferBytes int `mapstructure:"cluster_buffer_bytes"`
 	// HTTP is a server of the live tail's own. It is started when there is no console, or when the section is there.
 	HTTP configoptional.Optional[serverConfig] `mapstructure:"http"`
 	// Path of the WebSocket endpoint.
@@ -97,8 +103,9 @@ func createDefaultConfig() component.Config {
 			Records: hub.RingRecords, Bytes: hub.RingBytes, TotalBytes: hub.TotalBytes, MaxSources: hub.MaxSources,
 			MaxRecordBytes: hub.MaxRecord,
 		},
-		ClientBufferBytes: hub.ClientBytes,
-		MaxClients:        1000, MaxClientsPerIdentity: 100,
+		ClusterBufferBytes: cluster.DefaultOptions().BufferBytes,
+		ClientBufferBytes:  hub.ClientBytes,
+		MaxClients:         1000, MaxClientsPerIdentity: 100,
 		MaxSubscriptions: hub.MaxChannels,
 		MaxMessageBytes:  64 << 10,
 		PingInterval:     25 * time.Second,
@@ -171,6 +178,7 @@ func (c *Config) Validate() error {
 		{"ring.max_sources", c.Ring.MaxSources, 1, 10_000_000},
 		{"ring.max_record_bytes", c.Ring.MaxRecordBytes, 4 << 10, 64 << 20},
 		{"client_buffer_bytes", c.ClientBufferBytes, 64 << 10, 1 << 34},
+		{"cluster_buffer_bytes", c.ClusterBufferBytes, 256 << 10, 1 << 34},
 		{"max_clients", c.MaxClients, 1, 1_000_000},
 		{"max_clients_per_identity", c.MaxClientsPerIdentity, 1, 1_000_000},
 		{"max_subscriptions", c.MaxSubscriptions, 1, 100_000},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/confmaptest"
 )
@@ -42,6 +43,8 @@ func TestFullConfig(t *testing.T) {
 	assert.Equal(t, []string{"https://admin.example.com"}, cfg.AllowedOrigins)
 	assert.Equal(t, []string{"tail.example.com"}, cfg.AllowedHosts)
 	assert.Equal(t, RingConfig{Records: 500, Bytes: 1 << 20, TotalBytes: 8 << 20, MaxSources: 50, MaxRecordBytes: 65536}, cfg.Ring)
+	assert.Equal(t, component.MustNewIDWithName("nats", "live"), *cfg.Cluster)
+	assert.Equal(t, 1<<20, cfg.ClusterBufferBytes)
 	assert.Equal(t, 131072, cfg.ClientBufferBytes)
 	assert.Equal(t, 10, cfg.MaxClients)
 	assert.Equal(t, 5, cfg.MaxSubscriptions)
@@ -64,6 +67,7 @@ func TestInvalidConfig(t *testing.T) {
 		"ring.bytes: 134217728 must not be above ring.total_bytes",
 		"ring.max_record_bytes: 1 must be from 4096",
 		"client_buffer_bytes: 5 must be from 65536",
+		"cluster_buffer_bytes: 1 must be from 262144",
 		"max_clients: -1 must be from 1",
 		"max_subscriptions: 0 must be",
 		"max_message_bytes: 0 must be",

@@ -69,7 +69,7 @@ func (t *liveTail) status() pipelinestatus.LiveTail {
 	s := t.hub.Stats()
 	return pipelinestatus.LiveTail{
 		ID: t.id.String(), Clients: s.Subscribers, Subscriptions: s.Subscriptions, Delivered: s.Delivered,
-		Dropped: s.DroppedSlow + s.DroppedClosed + s.DroppedBusy + s.DroppedEvicted,
+		Dropped: s.DroppedSlow + s.DroppedClosed + s.DroppedBusy + s.DroppedEvicted + s.DroppedLost,
 	}
 }
 

@@ -40,6 +40,7 @@ type liveTail struct {
 	hub       *livetail.Hub
 	version   string
 	history   *storeHistory // nil without a store
+	peers     *peers        // nil without a cluster
 
 	mu        sync.Mutex // guards what follows
 	ws        *tailws.Server
@@ -61,14 +62,20 @@ func newLiveTail(set exporter.Settings, cfg *Config) (*liveTail, error) {
 		past = &storeHistory{}
 		history = past
 	}
+	var others *peers
+	var hubPeers livetail.Peers
+	if cfg.Cluster != nil {
+		others = newPeers(cfg, set.Logger)
+		hubPeers = others.cluster
+	}
 	t := &liveTail{
-		history: past,
-		id:      set.ID, cfg: cfg, settings: set.TelemetrySettings, telemetry: telemetry, version: set.BuildInfo.Version,
+		history: past, peers: others,
+		id: set.ID, cfg: cfg, settings: set.TelemetrySettings, telemetry: telemetry, version: set.BuildInfo.Version,
 		hub: livetail.New(livetail.Options{
 			RingRecords: cfg.Ring.Records, RingBytes: cfg.Ring.Bytes, TotalBytes: cfg.Ring.TotalBytes,
 			MaxSources: cfg.Ring.MaxSources, MaxRecord: min(cfg.Ring.MaxRecordBytes, cfg.ClientBufferBytes/2), RecentRecords: cfg.RecentRecords,
 			ClientBytes: cfg.ClientBufferBytes, MaxChannels: cfg.MaxSubscriptions,
-			Format: classic.Format{}, AppendRecord: tailv1.AppendRecord, History: history,
+			Format: classic.Format{}, AppendRecord: tailv1.AppendRecord, History: history, Peers: hubPeers,
 		}),
 	}
 	if err := t.registerMetrics(); err != nil {
@@ -88,6 +95,9 @@ func (t *liveTail) Start(ctx context.Context, host component.Host) error {
 	}
 	t.ws = tailws.NewServer(t.serverOptions())
 	t.hub.Start()
+	if err := t.startCluster(host); err != nil {
+		return err
+	}
 	if t.cfg.Console != nil {
 		if err := t.mount(host); err != nil {
 			return err
@@ -189,6 +199,7 @@ func (t *liveTail) Shutdown(context.Context) error {
 		if server != nil {
 			err = server.Close()
 		}
+		t.peers.close()
 		t.serving.Wait()
 		t.telemetry.Shutdown()
 	})

@@ -104,7 +104,7 @@ func TestMetrics(t *testing.T) {
 		}
 		return out
 	}
-	metadatatest.AssertEqualLiveTailDropped(t, tt, reasons("slow", "disconnected", "overload", "evicted", "sampled"), ignore)
+	metadatatest.AssertEqualLiveTailDropped(t, tt, reasons("slow", "disconnected", "overload", "evicted", "sampled", "lost"), ignore)
 	metadatatest.AssertEqualLiveTailRefused(t, tt, reasons("origin", "authentication", "too_many", "forbidden", "message"), ignore)
 	c.Close()
 }

@@ -29,7 +29,7 @@ func (t *liveTail) registerMetrics() error {
 		}
 	}
 	b := t.telemetry
-	return errors.Join(
+	return errors.Join(append(t.clusterMetrics(),
 		b.RegisterLiveTailClientsCallback(hub(func(s livetail.Stats) int64 { return int64(s.Subscribers) })),
 		b.RegisterLiveTailSubscriptionsCallback(hub(func(s livetail.Stats) int64 { return int64(s.Subscriptions) })),
 		b.RegisterLiveTailRecordsCallback(hub(func(s livetail.Stats) int64 { return int64(s.Seen) })),
@@ -54,6 +54,7 @@ func (t *liveTail) registerMetrics() error {
 			observe(o, s.DroppedBusy, "overload")
 			observe(o, s.DroppedEvicted, "evicted")
 			observe(o, s.DroppedSampled, "sampled")
+			observe(o, s.DroppedLost, "lost")
 			return nil
 		}),
 		b.RegisterLiveTailRefusedCallback(func(_ context.Context, o metric.Int64Observer) error {
@@ -65,7 +66,7 @@ func (t *liveTail) registerMetrics() error {
 			observe(o, s.RefusedMessage, "message")
 			return nil
 		}),
-	)
+	)...)
 }
 
 func observe(o metric.Int64Observer, n uint64, reason string) {

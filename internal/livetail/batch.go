@@ -33,6 +33,7 @@ type Batch struct {
 	content  uint64 // of all log records so far
 	untimed  bool   // a record without time of its own: the content of the batch can't tell a repetition
 	partial  bool   // there are events about open spans, which come again and again and are no repetition
+	remote   bool   // the records are of another hub
 	identify bool   // there are log records whose uid may have been stamped on the way
 }
 
@@ -61,7 +62,7 @@ func (b *Batch) reset() {
 	}
 	clear(b.pieces)
 	b.buf, b.pieces, b.groups, b.recs = nil, b.pieces[:0], b.groups[:0], b.recs[:0]
-	b.untimed, b.identify, b.partial = false, false, false
+	b.untimed, b.identify, b.partial, b.remote = false, false, false, false
 	b.content = 0
 }
 

@@ -117,8 +117,8 @@ func (h *Hub) lost(ch Channel, caller *access.Caller) uint64 {
 
 // lostAt is when all that is lost had come in, of a channel whose rings have lost records up to one. Called with Hub.mu held.
 func (h *Hub) lostAt(lost uint64) time.Time {
-	if lost == 0 {
-		return h.began
+	if lost == 0 || h.opts.Peers != nil {
+		return h.whole()
 	}
 	if _, at := h.clock.between(lost-1, lost); !at.IsZero() {
 		return at
@@ -174,7 +174,7 @@ func (b *catchUp) lost(h *Hub, req *Request) (upTo uint64, counted bool) {
 	upTo = h.forgotten
 	for _, r := range b.lossy {
 		upTo = max(upTo, r.lost())
-		counted = counted && r.forgot <= from
+		counted = counted && r.forgot <= from && req.Channel.counts(r.source)
 	}
 	if upTo = min(upTo, b.horizon); upTo > b.pos && old {
 		if _, to := h.clock.between(b.pos, upTo); !to.IsZero() && to.UnixNano() < b.since {
@@ -186,7 +186,7 @@ func (b *catchUp) lost(h *Hub, req *Request) (upTo uint64, counted bool) {
 
 // count tells how many records the step has not found: those of its range that rings have lost. Called with Hub.mu held.
 func (b *catchUp) count(h *Hub, s *step) {
-	g := &Gap{After: s.after, Last: s.last, Known: true, Reason: ReasonEvicted}
+	g := &Gap{After: s.after, Last: s.last, Known: true, Reason: b.reason(h, max(s.after, b.told))}
 	for _, r := range b.lossy {
 		r.missing(max(s.after, b.told), s.last, &g.BySeverity)
 	}
@@ -200,6 +200,26 @@ func (b *catchUp) count(h *Hub, s *step) {
 	s.gap, s.after = g, g.Last
 }
 
+// elsewhere reports whether records above from were lost on the way from other hubs: whether those have been stored is not known here, so
+// they are told as a gap. Called with Hub.mu held.
+func (b *catchUp) elsewhere(from uint64) bool {
+	return slices.ContainsFunc(b.lossy, func(r *ring) bool { return r.source.elsewhere && r.lost() > from })
+}
+
+// reason is why records above from are missing: on the way from other hubs only when the rings here have lost none. Called with Hub.mu
+// held.
+func (b *catchUp) reason(h *Hub, from uint64) Reason {
+	for _, r := range b.lossy {
+		if !r.source.elsewhere && r.lost() > from {
+			return ReasonEvicted
+		}
+	}
+	if h.forgotten > from {
+		return ReasonEvicted
+	}
+	return ReasonLost
+}
+
 // read takes the next records from the rings. Called with Hub.mu held.
 func (b *catchUp) read(h *Hub, req *Request, caller *access.Caller, fillable bool) (s step) {
 	ch := req.Channel
@@ -209,7 +229,7 @@ func (b *catchUp) read(h *Hub, req *Request, caller *access.Caller, fillable boo
 		b.overrun()
 	}
 	lost, counted := b.lost(h, req)
-	if lost > max(b.pos, b.told) && fillable {
+	if lost > max(b.pos, b.told) && fillable && !b.elsewhere(max(b.pos, b.told)) {
 		from, to := h.clock.between(max(b.pos, b.told), lost)
 		if from.IsZero() {
 			from = h.began
@@ -227,7 +247,7 @@ func (b *catchUp) read(h *Hub, req *Request, caller *access.Caller, fillable boo
 		if len(b.cursors) > 0 {
 			last = min(last, b.cursors[0].next-1)
 		}
-		s.gap = &Gap{After: b.pos, Last: last, Until: lost, Reason: ReasonEvicted}
+		s.gap = &Gap{After: b.pos, Last: last, Until: lost, Reason: b.reason(h, max(b.pos, b.told))}
 		s.gap.From, s.gap.To = h.clock.between(b.pos, lost)
 		b.pos, b.told = last, lost
 	}
@@ -324,7 +344,11 @@ func (s *Stream) readBehind(t *StreamTaken) {
 	}
 	if g := part.gap; g != nil {
 		h.stats.matched.Add(g.Dropped)
-		h.stats.evicted.Add(g.Dropped)
+		if g.Reason == ReasonLost {
+			h.stats.lost.Add(g.Dropped)
+		} else {
+			h.stats.evicted.Add(g.Dropped)
+		}
 		s.putGap(t, sub, g)
 	}
 	after := part.after

@@ -92,11 +92,11 @@ func (c Channel) Project() (id string, ok bool) {
 func (c Channel) has(src Source) bool {
 	switch c.Kind {
 	case ChannelServer:
-		return src.Server == c.ID
+		return src.Server == c.ID || src.elsewhere
 	case ChannelBuild:
-		return src.Build == c.ID
+		return src.Build == c.ID || src.elsewhere
 	case ChannelDeployment:
-		return src.Deployment == c.ID
+		return src.Deployment == c.ID || src.elsewhere
 	case ChannelProject:
 		return src.Project == c.ID
 	case ChannelLogs:

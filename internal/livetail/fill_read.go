@@ -22,6 +22,8 @@ func (f *fill) page(h *Hub, req *Request, caller *access.Caller) *filledPage {
 		ctx, cancel := context.WithTimeout(f.ctx, wait)
 		if err := h.fills.settle(ctx, h.opts.History, f.taken); err != nil {
 			f.problem = "it is not sure that everything has been stored yet: " + err.Error()
+		} else if h.opts.Peers != nil {
+			f.problem = "it is not sure that what came in at other collectors has been stored yet"
 		}
 		cancel()
 	}

@@ -174,6 +174,26 @@ func TestFilledFromAnotherEpoch(t *testing.T) {
 	assert.Equal(t, epoch.Add(-10*time.Second), s.queries[0].From)
 }
 
+// Whether other collectors have stored all of theirs is not known: what comes is shown, and it is said that more may be missing.
+func TestFilledIsNotCompleteWithOtherCollectors(t *testing.T) {
+	s := &shelf{}
+	s.add(lines("shop", "web-1", 0, 40))
+	h := newHub(t, func(o *livetail.Options) {
+		withHistory(s, 1000)(o)
+		o.Peers = &tapped{}
+	})
+	publish(h, lines("shop", "web-1", 30, 20))
+	r := newReader(t, h, viewer("shop"))
+	sub := r.subscribe(livetail.Request{Channel: channel(t, "server:web-1"), Resume: &livetail.Position{Epoch: "other", Seq: 99, At: epoch}})
+	r.upTo(sub, 20)
+	got, stored := r.numbers(sub)
+	assert.Equal(t, upTo(50), got)
+	assert.Equal(t, 30, stored)
+	assert.False(t, r.filled(sub).Complete)
+	assert.Contains(t, r.filled(sub).Problem, "other collectors")
+	assert.Equal(t, 1, r.gaps(sub))
+}
+
 func TestFilledWhatTheRingHasLost(t *testing.T) {
 	s := &shelf{}
 	fresh := freshLines(0, 100)

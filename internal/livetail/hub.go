@@ -47,6 +47,8 @@ type Options struct {
 	Format        Format
 	// AppendRecord appends a record as the streams show it, a JSON object. It is stateless and safe for concurrent use.
 	AppendRecord func(dst []byte, src Source, rec Record) []byte
+	// Peers are other hubs, nil: there are none.
+	Peers Peers
 	// History fills in for streams what the rings do not have, nil: nothing does.
 	History History
 }
@@ -96,6 +98,7 @@ type Hub struct {
 	backlog       backlog
 	cycling       bool // a dispatch cycle holds records
 	spares        spares
+	tapped        []Record // scratch
 	closed        bool
 
 	// dispatchMu is held for one dispatch cycle and guards cycle. Taken before mu.
@@ -199,12 +202,20 @@ func (h *Hub) publish(b *Batch) (queued bool) {
 				if !whole {
 					rec = h.keep(r, rec)
 				}
+				if h.opts.Peers != nil && !b.remote {
+					h.tapped = append(h.tapped, rec)
+				}
 				if watched || h.traces > 0 && h.traced(rec) {
 					h.backlog.push(entry{rec: rec, ring: r})
 					queued = true
 				}
 			}
 			recs = recs[n:]
+		}
+		if len(h.tapped) > 0 {
+			h.opts.Peers.Tap(g.source, h.tapped)
+			clear(h.tapped)
+			h.tapped = h.tapped[:0]
 		}
 	}
 	return queued
@@ -320,13 +331,14 @@ type Stats struct {
 	DroppedBusy, DroppedEvicted uint64 // of Matched: the hub was overloaded; the ring lost it before it was sent
 	Stored                      uint64 // records from the history, beside Delivered
 	DroppedSampled              uint64 // of Matched: above the max_rate that the client asked for
+	DroppedLost                 uint64 // of Matched: lost on the way from another collector
 	Sources                     int
 	RingRecords, RingBytes      int
 	Subscribers, Subscriptions  int
 }
 
 type counters struct {
-	seen, duplicates, matched, delivered, slow, gone, busy, evicted, sampled, stored atomic.Uint64
+	seen, duplicates, matched, delivered, slow, gone, busy, evicted, sampled, lost, stored atomic.Uint64
 }
 
 // Stats returns the current numbers. Matched is the sum of Delivered, all Dropped and what still waits.
@@ -337,7 +349,7 @@ func (h *Hub) Stats() Stats {
 	return Stats{
 		Seen: c.seen.Load(), Duplicates: c.duplicates.Load(), Matched: c.matched.Load(), Delivered: c.delivered.Load(),
 		DroppedSlow: c.slow.Load(), DroppedClosed: c.gone.Load(), DroppedBusy: c.busy.Load(), DroppedEvicted: c.evicted.Load(),
-		DroppedSampled: c.sampled.Load(), Stored: c.stored.Load(),
+		DroppedSampled: c.sampled.Load(), DroppedLost: c.lost.Load(), Stored: c.stored.Load(),
 		Sources: len(h.rings), RingRecords: h.ringRecords, RingBytes: h.ringBytes,
 		Subscribers: len(h.subscribers) + len(h.streams), Subscriptions: h.subscriptions,
 	}

@@ -214,4 +214,7 @@ type Source struct {
 	Server     string
 	Build      string
 	Signal     Signal
+
+	// elsewhere: the ring stands for what was lost on the way from other hubs, of whatever deployment, server or build.
+	elsewhere bool
 }

@@ -16,6 +16,8 @@ const (
 	ReasonSampled
 	// ReasonEvicted: the rings had lost the records before they were read.
 	ReasonEvicted
+	// ReasonLost: the records were lost on the way from another hub.
+	ReasonLost
 )
 
 // Gap tells that records are missing in the range (After, Last]. With After equal to Last they are missing inside the range

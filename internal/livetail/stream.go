@@ -5,9 +5,7 @@ package livetail
 
 import (
 	"errors"
-	"slices"
 	"sync"
-	"time"
 
 	"github.com/tailrace/tailrace/internal/access"
 )
@@ -58,6 +56,7 @@ func (q *queued) size() int {
 type streamSub struct {
 	stream *Stream
 	id     uint32
+	topics []Topic // that it wants of other hubs
 
 	// Guarded by Hub.mu and Stream.mu: changed with both held, read with either.
 	req   Request
@@ -103,136 +102,6 @@ func (s *Stream) Replies() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.control)
-}
-
-// Subscribe adds a subscription. The reply goes out before anything of it.
-func (s *Stream) Subscribe(req Request, reply func(Subscribed) []byte) error {
-	h := s.hub
-	sub := &streamSub{stream: s, req: req}
-	out := Subscribed{Epoch: h.epoch}
-	var from uint64
-	var first *fill
-	switch {
-	case req.Resume != nil:
-		h.mu.Lock()
-		if req.Resume.Epoch == h.epoch {
-			from = min(req.Resume.Seq, h.seq)
-			out.Recovered = h.lost(req.Channel, s.caller) <= from
-		} else {
-			if !req.Resume.At.IsZero() {
-				first = h.newFill(&req, req.Resume.At.Add(-fillSlack), h.began.Add(fillSlack), h.began)
-			}
-			if first == nil {
-				out.Gap = &Gap{Reason: ReasonEvicted, To: time.Now()}
-			}
-		}
-		h.mu.Unlock()
-	case req.Backfill > 0:
-		var found int
-		from, found = h.newest(req, s.caller)
-		if want := min(req.Backfill, fillNewest) - found; want > 0 {
-			h.mu.Lock()
-			taken := h.lostAt(h.lost(req.Channel, s.caller))
-			h.mu.Unlock()
-			if first = h.newFill(&req, req.Since, time.Now().Add(fillSlack), taken); first != nil {
-				first.newest, first.older = want, req.OlderAfter
-				if first.older {
-					first.scan(h, req.Channel, s.caller) // what is in the rings now may be sent and lost before the store is read
-				}
-			}
-		}
-	case req.Since.IsZero():
-		from = ^uint64(0) // live only
-	default:
-		h.mu.Lock()
-		if lost := h.lost(req.Channel, s.caller); req.Since.Before(h.began) || lost > 0 {
-			if first = h.newFill(&req, req.Since, time.Now().Add(fillSlack), h.lostAt(lost)); first != nil {
-				first.told = lost // what they lose from here on, and held when the fill looked, is not in it
-			}
-		}
-		h.mu.Unlock()
-	}
-	if first != nil {
-		first.tell, out.Filling, out.Older = true, true, first.older
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if h.closed || len(s.subs) >= h.opts.MaxChannels {
-		if first != nil {
-			first.cancel()
-		}
-		if h.closed {
-			return ErrClosed
-		}
-		return ErrTooManyChannels
-	}
-	s.lastID++
-	sub.id = s.lastID
-	from = min(from, h.seq)
-	sub.last, sub.sent = from, from
-	s.subs = append(s.subs, sub)
-	h.subscriptions++
-	out.Sub, out.Seq, out.Head, out.At = sub.id, from, h.seq, time.Now()
-	s.control = append(s.control, reply(out))
-	s.setFill(sub, first)
-	if from == h.seq && !sub.waitsForFill() {
-		h.attach(sub)
-	} else {
-		sub.behind = &catchUp{pos: from, told: from}
-		if !req.Since.IsZero() && req.Resume == nil {
-			sub.behind.since, sub.behind.sinceSeq = req.Since.UnixNano(), h.seq
-		}
-	}
-	s.notify()
-	return nil
-}
-
-// attach makes a subscription live that has everything up to the hub's last record. Called with Hub.mu and Stream.mu
-// held.
-func (h *Hub) attach(sub *streamSub) {
-	caller := sub.stream.caller
-	key := viewKey{ch: sub.req.Channel, stream: true, access: accessKey(caller), filter: sub.req.Filter.Key()}
-	if sub.req.MaxRate > 0 {
-		h.private++
-		key.private = h.private
-	}
-	v := h.view(key, caller, sub.req.Filter)
-	if sub.req.MaxRate > 0 {
-		v.sample = newSampler(sub.req.MaxRate)
-		h.samplers[v] = struct{}{}
-	}
-	v.streams = append(slices.Clip(v.streams), sub)
-	v.fresh = append(v.fresh, sub)
-	sub.view, sub.start, sub.fresh, sub.behind = v, h.seq, true, nil
-	sub.fills, sub.known = 0, nil
-	sub.last = h.seq
-}
-
-// detach takes a subscription out of its view. Called with Hub.mu and Stream.mu held.
-func (h *Hub) detach(sub *streamSub) {
-	if sub.view == nil {
-		return
-	}
-	v := sub.view
-	v.streams = without(v.streams, sub)
-	v.fresh = without(v.fresh, sub)
-	delete(h.samplers, v)
-	h.dropView(v)
-	sub.view = nil
-}
-
-// setFill has a fill come first. Called with Hub.mu and Stream.mu held.
-func (s *Stream) setFill(sub *streamSub, f *fill) {
-	if f == nil {
-		return
-	}
-	if sub.known != nil {
-		f.known = sub.known
-	}
-	sub.fill = f
-	sub.fills++
 }
 
 // change runs do for a subscription with all locks that it may need, or fails when there is none.
@@ -309,7 +178,10 @@ func (s *Stream) Ack(id uint32, seq uint64) error {
 
 // Unsubscribe removes a subscription. Nothing of it comes after the reply.
 func (s *Stream) Unsubscribe(id uint32, reply []byte) error {
+	var topics []Topic
+	defer func() { s.hub.unwant(topics) }()
 	return s.change(id, func(sub *streamSub) {
+		topics = sub.topics
 		s.hub.stats.gone.Add(s.discard(sub))
 		s.hub.detach(sub)
 		s.hub.subscriptions--
@@ -325,6 +197,14 @@ func (s *Stream) Unsubscribe(id uint32, reply []byte) error {
 // so that nothing of a project that the caller may no longer read is taken after it.
 func (s *Stream) SetCaller(caller *access.Caller) {
 	h := s.hub
+	if accessKey(s.caller) != accessKey(caller) {
+		for _, sub := range s.subs { // changed by requests only, and there is none now
+			now := h.topics(sub.req.Channel, caller)
+			h.want(now)
+			defer h.unwant(sub.topics)
+			sub.topics = now
+		}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.mu.Lock()
@@ -385,6 +265,8 @@ func (sub *streamSub) endFill() {
 // Close removes the connection. What still waits is counted as dropped.
 func (s *Stream) Close() {
 	h := s.hub
+	var topics []Topic
+	defer func() { h.unwant(topics) }()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.mu.Lock()
@@ -395,6 +277,7 @@ func (s *Stream) Close() {
 	s.closed = true
 	delete(h.streams, s)
 	for _, sub := range s.subs {
+		topics = append(topics, sub.topics...)
 		h.stats.gone.Add(s.discard(sub))
 		h.detach(sub)
 		sub.behind = nil

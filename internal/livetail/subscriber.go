@@ -38,6 +38,7 @@ type Subscriber struct {
 	inline  []inlineItem
 	urgent  [][]byte
 	dropped uint64 // not reported yet
+	unsure  bool   // records were lost between hubs that may have been its own; not reported yet
 	total   uint64 // dropped since the beginning
 	closed  bool
 }
@@ -59,10 +60,11 @@ type inlineItem struct {
 type subscription struct {
 	client *Subscriber
 	ch     Channel
-	view   *view  // guarded by Hub.mu
-	start  uint64 // records above it are live; what is up to it can only come by backfill
-	low    uint64 // the lowest sequence number that the subscriber gets by this subscription
-	done   bool   // unsubscribed; guarded by Subscriber.mu
+	view   *view   // guarded by Hub.mu
+	start  uint64  // records above it are live; what is up to it can only come by backfill
+	low    uint64  // the lowest sequence number that the subscriber gets by this subscription
+	done   bool    // unsubscribed; guarded by Subscriber.mu
+	topics []Topic // that it wants of other hubs
 }
 
 type hit struct {
@@ -101,21 +103,26 @@ func (s *Subscriber) Replies() int {
 // records that will be filled in. Subscribing again to a channel changes nothing, and fills nothing in.
 func (s *Subscriber) Subscribe(c Channel, records int, reply func(backfilled int) []byte) error {
 	h := s.hub
+	topics := h.topics(c, s.caller)
+	h.want(topics)
 	h.mu.Lock()
 	if h.closed {
 		h.mu.Unlock()
+		h.unwant(topics)
 		return ErrClosed
 	}
 	if s.subs[c] != nil {
 		h.mu.Unlock()
+		h.unwant(topics)
 		s.putInline(inlineItem{reply: reply(0)})
 		return nil
 	}
 	if len(s.subs) >= h.opts.MaxChannels {
 		h.mu.Unlock()
+		h.unwant(topics)
 		return ErrTooManyChannels
 	}
-	sub := &subscription{client: s, ch: c, start: h.seq, low: h.seq + 1}
+	sub := &subscription{client: s, ch: c, topics: topics, start: h.seq, low: h.seq + 1}
 	others := make([]*subscription, 0, len(s.subs))
 	for _, o := range s.subs {
 		others = append(others, o)
@@ -158,6 +165,9 @@ func (s *Subscriber) Unsubscribe(c Channel, reply []byte) {
 		h.leave(sub)
 	}
 	h.mu.Unlock()
+	if sub != nil {
+		h.unwant(sub.topics)
+	}
 	s.mu.Lock()
 	if sub != nil {
 		sub.done = true // a dispatch that is under way leaves it out
@@ -175,13 +185,16 @@ func (s *Subscriber) Unsubscribe(c Channel, reply []byte) {
 // Close removes the subscriber. What still waits is counted as dropped.
 func (s *Subscriber) Close() {
 	h := s.hub
+	var topics []Topic
 	h.mu.Lock()
 	for c, sub := range s.subs {
 		delete(s.subs, c)
 		h.leave(sub)
+		topics = append(topics, sub.topics...)
 	}
 	delete(h.subscribers, s)
 	h.mu.Unlock()
+	h.unwant(topics)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -217,11 +230,19 @@ func (h *Hub) leave(sub *subscription) {
 // it: when the two see different projects, what waits is dropped, counted and told.
 func (s *Subscriber) SetCaller(caller *access.Caller) {
 	h := s.hub
+	same := accessKey(s.caller) == accessKey(caller)
+	if !same {
+		for _, sub := range s.subs {
+			now := h.topics(sub.ch, caller)
+			h.want(now)
+			defer h.unwant(sub.topics)
+			sub.topics = now
+		}
+	}
 	h.dispatchMu.Lock() // between two cycles, so that no record falls between the old views and the new ones
 	defer h.dispatchMu.Unlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	same := accessKey(s.caller) == accessKey(caller)
 	s.caller = caller
 	if same {
 		return

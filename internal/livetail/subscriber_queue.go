@@ -111,6 +111,8 @@ type Taken struct {
 	// Dropped is how many records were lost since the last Taken, Total how many since the beginning. The client is
 	// told before anything else.
 	Dropped, Total uint64
+	// Unsure: records were lost between hubs, and it is not known whether and how many of them were for this client.
+	Unsure bool
 	// Messages are the encoded messages. Read only.
 	Messages [][]byte
 	// Records is how many of Messages are records; they are to be acknowledged by Sent or Lost.
@@ -123,6 +125,7 @@ func (s *Subscriber) Take(t *Taken, maxBytes int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.Dropped, s.dropped = s.dropped, 0
+	t.Unsure, s.unsure = s.unsure, false
 	s.total += t.Dropped
 	t.Total = s.total
 	bytes := 0
@@ -144,7 +147,7 @@ func (s *Subscriber) Take(t *Taken, maxBytes int) bool {
 				continue
 			}
 			if !item.backfill.ready {
-				return len(t.Messages) > 0 || t.Dropped > 0
+				return len(t.Messages) > 0 || t.Dropped > 0 || t.Unsure
 			}
 			if !s.takeBackfill(t, item.backfill, add) {
 				s.popInline()
@@ -153,7 +156,7 @@ func (s *Subscriber) Take(t *Taken, maxBytes int) bool {
 			add(s.pop().Data)
 			t.Records++
 		default:
-			return len(t.Messages) > 0 || t.Dropped > 0
+			return len(t.Messages) > 0 || t.Dropped > 0 || t.Unsure
 		}
 	}
 	return true

@@ -58,7 +58,15 @@ func (t *trail) clear() { *t = trail{steps: t.steps[:0]} }
 func (t *trail) size() int { return cap(t.steps) + 96 }
 
 // trailRoom is how much a ring may remember of what it has lost: a sixteenth of what it holds, and 1 KiB.
-func (g *ring) trailRoom() int { return g.bytes/16 + 1<<10 }
+func (g *ring) trailRoom() int {
+	if g.source.elsewhere {
+		return lossRoom
+	}
+	return g.bytes/16 + 1<<10
+}
+
+// lossRoom is how much is remembered of what was lost between hubs, for a topic: about 160 losses.
+const lossRoom = 16 << 10
 
 // remember keeps the trail of a chunk that is evicted. The oldest ones are forgotten many at a time, so that moving the others
 // costs a record next to nothing.

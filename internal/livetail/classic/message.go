@@ -21,6 +21,7 @@ const (
 	CodeForbidden            = "FORBIDDEN"
 	CodeTooManySubscriptions = "TOO_MANY_SUBSCRIPTIONS"
 	CodeRecordsDropped       = "RECORDS_DROPPED"
+	CodeRecordsMissing       = "RECORDS_MISSING"
 )
 
 // Types of requests.
@@ -121,11 +122,19 @@ func Error(e *RequestError) []byte {
 	})
 }
 
+// Missing tells a client that records may be missing which it would have got from another collector.
+func Missing() []byte {
+	return frame.Reply("error", nil, func(o *recordjson.Object) {
+		o.Str("code", CodeRecordsMissing)
+		o.Str("message", "records were lost on the way from another collector; it is not known whether they were of a channel of this connection")
+	})
+}
+
 // Dropped tells a client how many records it did not get: since the last such message, and in all.
 func Dropped(dropped, total uint64) []byte {
 	return frame.Reply("error", nil, func(o *recordjson.Object) {
 		o.Str("code", CodeRecordsDropped)
-		o.Str("message", strconv.FormatUint(dropped, 10)+" records were dropped, because this connection did not take them in time")
+		o.Str("message", strconv.FormatUint(dropped, 10)+" records were dropped, because this connection did not take them in time, or were lost on the way from another collector")
 		o.Uint("dropped", dropped)
 		o.Uint("total", total)
 	})

@@ -73,7 +73,7 @@ func AppendBatchHead(dst []byte, out *livetail.Output) []byte {
 const BatchTail = "]}}"
 
 var (
-	reasons = [...]string{livetail.ReasonSlow: "slow", livetail.ReasonSampled: "sampled", livetail.ReasonEvicted: "evicted"}
+	reasons = [...]string{livetail.ReasonSlow: "slow", livetail.ReasonSampled: "sampled", livetail.ReasonEvicted: "evicted", livetail.ReasonLost: "lost"}
 	levels  = [...]string{"unset", "trace", "debug", "info", "warn", "error", "fatal"}
 )
 
@@ -152,7 +152,7 @@ func AppendGapObject(dst []byte, sub uint32, ch livetail.Channel, g *livetail.Ga
 		o.B = strconv.AppendUint(o.B, g.Filtered, 10)
 	}
 	o.Str("reason", reasons[g.Reason])
-	if g.Reason == livetail.ReasonEvicted {
+	if g.Reason == livetail.ReasonEvicted || g.Reason == livetail.ReasonLost {
 		appendQueries(&o, ch, g)
 	}
 	return append(o.B, '}')

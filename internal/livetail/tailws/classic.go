@@ -72,6 +72,9 @@ func (l *classicLevel) take(g *gather, _ *conn) (records int, more bool) {
 	if t.Dropped > 0 {
 		g.text(classic.Dropped(t.Dropped, t.Total))
 	}
+	if t.Unsure {
+		g.text(classic.Missing())
+	}
 	for i, msg := range t.Messages {
 		g.text(msg)
 		t.Messages[i] = nil

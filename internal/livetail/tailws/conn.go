@@ -28,6 +28,8 @@ const (
 type level interface {
 	// greet queues the first message.
 	greet(clientID string)
+	// notice tells the client something that it did not ask for. Safe for concurrent use.
+	notice(n notice)
 	// handle answers a request. It is called by one goroutine at a time.
 	handle(c *conn, kind int, data []byte)
 	// setCaller changes what is shown; called as handle is.

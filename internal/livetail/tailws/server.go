@@ -73,6 +73,7 @@ type Server struct {
 	identities map[string]int
 	pending    int // clients that have not authenticated yet
 	closed     bool
+	notice     notice // the last one
 
 	quit   chan struct{}
 	done   sync.WaitGroup // one for each connection, refused ones included

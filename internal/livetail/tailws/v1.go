@@ -28,11 +28,16 @@ const deflateAbove = 512
 // streamLevel speaks tailrace.v1.
 type streamLevel struct {
 	stream *livetail.Stream
+	server *Server
 	hello  tailv1.Hello
+
+	mu      sync.Mutex // guards what follows
+	greeted bool
+	told    uint64 // number of the last notice
 }
 
 func newStreamLevel(c *conn) *streamLevel {
-	l := &streamLevel{stream: c.server.opts.Hub.NewStream(c.who.caller, c.notify), hello: c.server.opts.Hello}
+	l := &streamLevel{server: c.server, stream: c.server.opts.Hub.NewStream(c.who.caller, c.notify), hello: c.server.opts.Hello}
 	l.hello.Authenticated = c.who.caller != nil
 	return l
 }
@@ -40,6 +45,7 @@ func newStreamLevel(c *conn) *streamLevel {
 func (l *streamLevel) greet(string) {
 	l.stream.Send(l.hello.Message())
 	l.hello = tailv1.Hello{}
+	l.noticeStanding(l.server)
 }
 
 func (l *streamLevel) setCaller(c *access.Caller) { l.stream.SetCaller(c) }

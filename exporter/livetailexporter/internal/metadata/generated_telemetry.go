@@ -25,25 +25,35 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                 metric.Meter
-	mu                    sync.Mutex
-	registrations         []metric.Registration
-	LiveTailClients       metric.Int64ObservableGauge
-	LiveTailDelivered     metric.Int64ObservableCounter
-	LiveTailDropped       metric.Int64ObservableCounter
-	LiveTailDuplicates    metric.Int64ObservableCounter
-	LiveTailFrames        metric.Int64ObservableCounter
-	LiveTailMatched       metric.Int64ObservableCounter
-	LiveTailRecords       metric.Int64ObservableCounter
-	LiveTailRefused       metric.Int64ObservableCounter
-	LiveTailRingRecords   metric.Int64ObservableGauge
-	LiveTailRingSize      metric.Int64ObservableGauge
-	LiveTailSent          metric.Int64ObservableCounter
-	LiveTailStored        metric.Int64ObservableCounter
-	LiveTailSubscriptions metric.Int64ObservableGauge
-	LiveTailWriteDuration metric.Float64ObservableCounter
-	LiveTailWriteErrors   metric.Int64ObservableCounter
-	LiveTailWrites        metric.Int64ObservableCounter
+	meter                        metric.Meter
+	mu                           sync.Mutex
+	registrations                []metric.Registration
+	LiveTailClients              metric.Int64ObservableGauge
+	LiveTailClusterConnected     metric.Int64ObservableGauge
+	LiveTailClusterDropped       metric.Int64ObservableCounter
+	LiveTailClusterLost          metric.Int64ObservableCounter
+	LiveTailClusterPeers         metric.Int64ObservableGauge
+	LiveTailClusterPublished     metric.Int64ObservableCounter
+	LiveTailClusterPublishedSize metric.Int64ObservableCounter
+	LiveTailClusterReceived      metric.Int64ObservableCounter
+	LiveTailClusterReceivedSize  metric.Int64ObservableCounter
+	LiveTailClusterRefused       metric.Int64ObservableCounter
+	LiveTailClusterWaiting       metric.Int64ObservableGauge
+	LiveTailDelivered            metric.Int64ObservableCounter
+	LiveTailDropped              metric.Int64ObservableCounter
+	LiveTailDuplicates           metric.Int64ObservableCounter
+	LiveTailFrames               metric.Int64ObservableCounter
+	LiveTailMatched              metric.Int64ObservableCounter
+	LiveTailRecords              metric.Int64ObservableCounter
+	LiveTailRefused              metric.Int64ObservableCounter
+	LiveTailRingRecords          metric.Int64ObservableGauge
+	LiveTailRingSize             metric.Int64ObservableGauge
+	LiveTailSent                 metric.Int64ObservableCounter
+	LiveTailStored               metric.Int64ObservableCounter
+	LiveTailSubscriptions        metric.Int64ObservableGauge
+	LiveTailWriteDuration        metric.Float64ObservableCounter
+	LiveTailWriteErrors          metric.Int64ObservableCounter
+	LiveTailWrites               metric.Int64ObservableCounter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -63,6 +73,156 @@ func (builder *TelemetryBuilder) RegisterLiveTailClientsCallback(cb metric.Int64
 		cb(ctx, &observerInt64{inst: builder.LiveTailClients, obs: o})
 		return nil
 	}, builder.LiveTailClients)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterLiveTailClusterConnectedCallback sets callback for observable LiveTailClusterConnected metric.
+func (builder *TelemetryBuilder) RegisterLiveTailClusterConnectedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.LiveTailClusterConnected, obs: o})
+		return nil
+	}, builder.LiveTailClusterConnected)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterLiveTailClusterDroppedCallback sets callback for observable LiveTailClusterDropped metric.
+func (builder *TelemetryBuilder) RegisterLiveTailClusterDroppedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.LiveTailClusterDropped, obs: o})
+		return nil
+	}, builder.LiveTailClusterDropped)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterLiveTailClusterLostCallback sets callback for observable LiveTailClusterLost metric.
+func (builder *TelemetryBuilder) RegisterLiveTailClusterLostCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.LiveTailClusterLost, obs: o})
+		return nil
+	}, builder.LiveTailClusterLost)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterLiveTailClusterPeersCallback sets callback for observable LiveTailClusterPeers metric.
+func (builder *TelemetryBuilder) RegisterLiveTailClusterPeersCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.LiveTailClusterPeers, obs: o})
+		return nil
+	}, builder.LiveTailClusterPeers)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterLiveTailClusterPublishedCallback sets callback for observable LiveTailClusterPublished metric.
+func (builder *TelemetryBuilder) RegisterLiveTailClusterPublishedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.LiveTailClusterPublished, obs: o})
+		return nil
+	}, builder.LiveTailClusterPublished)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterLiveTailClusterPublishedSizeCallback sets callback for observable LiveTailClusterPublishedSize metric.
+func (builder *TelemetryBuilder) RegisterLiveTailClusterPublishedSizeCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.LiveTailClusterPublishedSize, obs: o})
+		return nil
+	}, builder.LiveTailClusterPublishedSize)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterLiveTailClusterReceivedCallback sets callback for observable LiveTailClusterReceived metric.
+func (builder *TelemetryBuilder) RegisterLiveTailClusterReceivedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.LiveTailClusterReceived, obs: o})
+		return nil
+	}, builder.LiveTailClusterReceived)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterLiveTailClusterReceivedSizeCallback sets callback for observable LiveTailClusterReceivedSize metric.
+func (builder *TelemetryBuilder) RegisterLiveTailClusterReceivedSizeCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.LiveTailClusterReceivedSize, obs: o})
+		return nil
+	}, builder.LiveTailClusterReceivedSize)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterLiveTailClusterRefusedCallback sets callback for observable LiveTailClusterRefused metric.
+func (builder *TelemetryBuilder) RegisterLiveTailClusterRefusedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.LiveTailClusterRefused, obs: o})
+		return nil
+	}, builder.LiveTailClusterRefused)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterLiveTailClusterWaitingCallback sets callback for observable LiveTailClusterWaiting metric.
+func (builder *TelemetryBuilder) RegisterLiveTailClusterWaitingCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.LiveTailClusterWaiting, obs: o})
+		return nil
+	}, builder.LiveTailClusterWaiting)
 	if err != nil {
 		return err
 	}
@@ -339,6 +499,66 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_live_tail_clients",
 		metric.WithDescription("Connected clients. [Development]"),
 		metric.WithUnit("{client}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.LiveTailClusterConnected, err = builder.meter.Int64ObservableGauge(
+		"otelcol_live_tail_cluster_connected",
+		metric.WithDescription("1 while other collectors can be reached, 0 otherwise. Only with cluster. [Development]"),
+		metric.WithUnit("1"),
+	)
+	errs = errors.Join(errs, err)
+	builder.LiveTailClusterDropped, err = builder.meter.Int64ObservableCounter(
+		"otelcol_live_tail_cluster_dropped",
+		metric.WithDescription("Records that other collectors wanted and that were not sent, because they waited too long or were too big. [Development]"),
+		metric.WithUnit("{record}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.LiveTailClusterLost, err = builder.meter.Int64ObservableCounter(
+		"otelcol_live_tail_cluster_lost",
+		metric.WithDescription("Records of other collectors that were lost on the way, by their count. [Development]"),
+		metric.WithUnit("{record}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.LiveTailClusterPeers, err = builder.meter.Int64ObservableGauge(
+		"otelcol_live_tail_cluster_peers",
+		metric.WithDescription("Other collectors that were heard in the last 15 s. [Development]"),
+		metric.WithUnit("{collector}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.LiveTailClusterPublished, err = builder.meter.Int64ObservableCounter(
+		"otelcol_live_tail_cluster_published",
+		metric.WithDescription("Records sent to other collectors. [Development]"),
+		metric.WithUnit("{record}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.LiveTailClusterPublishedSize, err = builder.meter.Int64ObservableCounter(
+		"otelcol_live_tail_cluster_published_size",
+		metric.WithDescription("Bytes sent to other collectors. [Development]"),
+		metric.WithUnit("By"),
+	)
+	errs = errors.Join(errs, err)
+	builder.LiveTailClusterReceived, err = builder.meter.Int64ObservableCounter(
+		"otelcol_live_tail_cluster_received",
+		metric.WithDescription("Records that came from other collectors. [Development]"),
+		metric.WithUnit("{record}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.LiveTailClusterReceivedSize, err = builder.meter.Int64ObservableCounter(
+		"otelcol_live_tail_cluster_received_size",
+		metric.WithDescription("Bytes that came from other collectors. [Development]"),
+		metric.WithUnit("By"),
+	)
+	errs = errors.Join(errs, err)
+	builder.LiveTailClusterRefused, err = builder.meter.Int64ObservableCounter(
+		"otelcol_live_tail_cluster_refused",
+		metric.WithDescription("Messages of other collectors that could not be read. [Development]"),
+		metric.WithUnit("{message}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.LiveTailClusterWaiting, err = builder.meter.Int64ObservableGauge(
+		"otelcol_live_tail_cluster_waiting",
+		metric.WithDescription("Memory of the records that wait to be sent to other collectors. [Development]"),
+		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)
 	builder.LiveTailDelivered, err = builder.meter.Int64ObservableCounter(
