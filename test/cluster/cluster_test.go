@@ -26,6 +26,7 @@ func TestCluster(t *testing.T) {
 	all := startCluster(t)
 	t.Run("Schema", func(t *testing.T) { testSchema(t, all) })
 	t.Run("Repetitions", func(t *testing.T) { testRepetitions(t, all) })
+	t.Run("Queries", func(t *testing.T) { testQueries(t, all) })
 }
 
 // keeper is a clickhouse_store's, and what it told.

@@ -24,6 +24,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailrace/tailrace/internal/clickhouseserver/guard"
 	"github.com/tailrace/tailrace/internal/clickhousetest"
 )
 
@@ -44,7 +45,13 @@ type node struct {
 	in    io.Closer
 	log   *bytes.Buffer
 	parts *http.Server
+	guard *guard.Guard
 }
+
+// inner is where the processes listen. Before each stands what stands before an embedded one, under the address that
+// remote_servers has: `clickhouse local`, unlike a server, ends itself when a connection is reset, as other nodes reset theirs when they
+// have read enough.
+const inner = "127.0.0.2"
 
 func (n *node) String() string { return fmt.Sprintf("shard %d replica %d", n.shard, n.replica) }
 func (n *node) addr() string   { return net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port)) }
@@ -91,7 +98,7 @@ func (n *node) configure(zookeeper int, all nodes) {
 		if i%2 == 0 {
 			shards.WriteString("<shard><internal_replication>true</internal_replication>\n")
 		}
-		fmt.Fprintf(&shards, "<replica><host>127.0.0.1</host><port>%d</port></replica>\n", other.port)
+		fmt.Fprintf(&shards, "<replica><host>127.0.0.1</host><port>%d</port><user>%s</user><password>%s</password></replica>\n", other.port, user, password)
 		if i%2 == 1 {
 			shards.WriteString("</shard>\n")
 		}
@@ -103,7 +110,7 @@ func (n *node) configure(zookeeper int, all nodes) {
 <background_schedule_pool_size>16</background_schedule_pool_size><background_fetches_pool_size>4</background_fetches_pool_size>
 <zookeeper><node><host>127.0.0.1</host><port>%d</port></node><session_timeout_ms>3000</session_timeout_ms><sessions_path>/clickhouse/sessions/%[3]d-%[4]d</sessions_path></zookeeper>
 <macros><shard>%[3]d</shard><replica>%[4]d</replica></macros>
-<remote_servers><%[5]s><secret>of-the-test</secret>
+<remote_servers><%[5]s>
 %[6]s</%[5]s></remote_servers>
 </clickhouse>`, users, zookeeper, n.shard, n.replica, clusterName, shards.String()), 0o600))
 }
@@ -115,7 +122,7 @@ func (n *node) start() {
 	n.t.Helper()
 	n.log = &bytes.Buffer{}
 	n.cmd = exec.Command(filepath.Join(clickhousetest.BuildDir(n.t), "tailrace-clickhouse"),
-		"--config-file="+n.config(), "--path="+filepath.Join(n.dir, "data"), "--log-level=warning", "--listen_host=127.0.0.1", "--tcp_port="+strconv.Itoa(n.port),
+		"--config-file="+n.config(), "--path="+filepath.Join(n.dir, "data"), "--log-level=warning", "--listen_host="+inner, "--tcp_port="+strconv.Itoa(n.port),
 		"--query", "SYSTEM START LISTEN TCP; SELECT count() FROM file('-', LineAsString)")
 	n.cmd.Stderr, n.cmd.Dir = n.log, n.dir
 	in, err := n.cmd.StdinPipe()
@@ -133,9 +140,13 @@ func (n *node) start() {
 // wait returns when the node answers.
 func (n *node) wait() {
 	n.t.Helper()
-	conn := n.open()
+	backend := net.JoinHostPort(inner, strconv.Itoa(n.port))
+	conn := connect(n.t, backend)
 	defer conn.Close()
 	require.Eventually(n.t, func() bool { return conn.Ping(context.Background()) == nil }, 60*time.Second, 20*time.Millisecond, "%s does not answer: %s", n, n.log)
+	n.guard = guard.New(guard.Config{Username: user, Password: password, DatabaseExists: func(context.Context, string) (bool, error) { return true, nil }})
+	require.NoError(n.t, n.guard.Listen(n.addr()))
+	n.guard.Open(backend)
 }
 
 // kill ends the node with SIGKILL, as a crash does.
@@ -145,6 +156,11 @@ func (n *node) kill() {
 	}
 	_ = n.cmd.Process.Kill()
 	_ = n.cmd.Wait()
+	if n.guard != nil {
+		n.guard.StopAccepting()
+		n.guard.Close()
+		n.guard = nil
+	}
 	_ = n.in.Close()
 	_ = n.parts.Close()
 	_ = n.parts.Handler.(*partSender).conn.Close()
