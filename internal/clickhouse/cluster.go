@@ -25,8 +25,8 @@ type Cluster struct {
 	Path string
 	// Replica names a replica; with the server's macros.
 	Replica string
-	// WindowSeconds is how long Keeper remembers the inserts of a table.
-	WindowSeconds int
+	// WindowSeconds is how long Keeper remembers the inserts of a table, and WindowInserts how many of them on each shard.
+	WindowSeconds, WindowInserts int
 }
 
 // scope says on which hosts of a cluster a statement is run.
@@ -52,6 +52,7 @@ const (
 	DefaultClusterPath    = "/clickhouse/tables/{shard}/{database}/{table}"
 	DefaultClusterReplica = "{replica}"
 	DefaultWindowSeconds  = 7 * 24 * 3600
+	DefaultWindowInserts  = 10_000
 )
 
 var clusterName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
@@ -70,6 +71,9 @@ func (c Cluster) Validate() error {
 	}
 	if c.WindowSeconds <= 0 {
 		errs = errors.Join(errs, errors.New("cluster::deduplication_window: must be positive: it is how long a batch may stay unanswered before it is sent again"))
+	}
+	if c.WindowInserts <= 0 {
+		errs = errors.Join(errs, errors.New("cluster::deduplication_inserts: must be positive: it is how many inserts of others may come between a batch and its repetition"))
 	}
 	return errs
 }
@@ -115,7 +119,7 @@ func (c *Cluster) engine(kind, table string) string {
 
 func (c *Cluster) window(settings string) string {
 	return strings.ReplaceAll(settings, "non_replicated_deduplication_window = 10000",
-		fmt.Sprintf("replicated_deduplication_window = 10000,\n    replicated_deduplication_window_seconds = %d", c.WindowSeconds))
+		fmt.Sprintf("replicated_deduplication_window = %d,\n    replicated_deduplication_window_seconds = %d", c.WindowInserts, c.WindowSeconds))
 }
 
 // render turns one statement of a migration into those of the cluster.

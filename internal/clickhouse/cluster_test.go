@@ -22,7 +22,7 @@ const goldenCluster = "testdata/cluster.golden.sql"
 func TestCluster(t *testing.T) {
 	all, err := Migrations()
 	require.NoError(t, err)
-	c := &Cluster{Name: "prod", Path: DefaultClusterPath, Replica: DefaultClusterReplica, WindowSeconds: DefaultWindowSeconds}
+	c := &Cluster{Name: "prod", Path: DefaultClusterPath, Replica: DefaultClusterReplica, WindowSeconds: DefaultWindowSeconds, WindowInserts: DefaultWindowInserts}
 	require.NoError(t, c.Validate())
 	var statements []string
 	for _, ddl := range []string{ledgerTable(), leaseTable()} {
@@ -80,7 +80,7 @@ func TestCluster(t *testing.T) {
 
 func TestClusterValidate(t *testing.T) {
 	err := Cluster{Name: "a b", Path: "/x/{table}", Replica: ""}.Validate()
-	for _, want := range []string{"cluster::name", "cluster::path", "cluster::replica", "cluster::deduplication_window"} {
+	for _, want := range []string{"cluster::name", "cluster::path", "cluster::replica", "cluster::deduplication_window", "cluster::deduplication_inserts"} {
 		require.ErrorContains(t, err, want)
 	}
 }

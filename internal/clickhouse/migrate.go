@@ -37,7 +37,7 @@ type Migrator struct {
 	// Recreated is called after lost tables were brought back. May be nil.
 	Recreated func(tables []string)
 
-	// Absent is called when other hosts of the cluster than before do not answer; with none when all do again. May be nil.
+	// Absent is called at each look at a cluster, with the hosts that do not answer. May be nil.
 	Absent func(hosts []string)
 
 	// Adjusted is called after a statement of the policy was run. May be nil.

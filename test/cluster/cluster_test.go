@@ -68,7 +68,7 @@ func startKeeper(t testing.TB, database string, policy clickhouse.Policy, endpoi
 		clickhouse.Timing{Check: 200 * time.Millisecond, Probe: 100 * time.Millisecond},
 		clickhouse.Migrator{
 			Version: "test", Migrations: migrations, Policy: policy,
-			Cluster:   &clickhouse.Cluster{Name: clusterName, Path: clickhouse.DefaultClusterPath, Replica: clickhouse.DefaultClusterReplica, WindowSeconds: clickhouse.DefaultWindowSeconds},
+			Cluster:   &clickhouse.Cluster{Name: clusterName, Path: clickhouse.DefaultClusterPath, Replica: clickhouse.DefaultClusterReplica, WindowSeconds: clickhouse.DefaultWindowSeconds, WindowInserts: clickhouse.DefaultWindowInserts},
 			Applied:   func(m clickhouse.Migration) { note(&k.applied, m.String()) },
 			Recreated: func(tables []string) { note(&k.recreated, tables...) },
 			Adjusted:  func(statement string) { note(&k.adjusted, statement) },

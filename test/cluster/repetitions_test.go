@@ -89,4 +89,29 @@ func testRepetitions(t *testing.T, all nodes) {
 		must(t, all[1].conn(), "SYSTEM START FETCHES repeated.otel_traces_local")
 		check(t, 5000, all)
 	})
+
+	t.Run("A whole shard is away", func(t *testing.T) {
+		for _, n := range all[2:] {
+			n.kill()
+		}
+		require.Error(t, send(all[0].conn(), 5), "the insert is not answered")
+		var n uint64
+		require.Error(t, all[0].conn().QueryRow(t.Context(), "SELECT count() FROM repeated.otel_traces").Scan(&n), "half an answer is none")
+		for _, n := range all[2:] {
+			n.start()
+		}
+		for _, n := range all[2:] {
+			n.wait()
+		}
+		require.Eventually(t, func() bool { return send(all[1].conn(), 5) == nil }, 60*time.Second, 200*time.Millisecond)
+		check(t, 6000, all)
+	})
+
+	t.Run("It is the token that is remembered", func(t *testing.T) {
+		conn := all[2].conn()
+		ctx := insert.NewContext(t.Context(), "of somebody else")
+		must(t, conn, "SYSTEM SYNC REPLICA repeated.otel_traces_local")
+		require.NoError(t, conn.Exec(ctx, "INSERT INTO repeated.otel_traces (Timestamp, TraceId, SpanId, ResourceAttributes) SELECT Timestamp, TraceId, SpanId, ResourceAttributes FROM repeated.otel_traces WHERE SpanId LIKE '0-%'"))
+		assert.EqualValues(t, 7000, single(t, conn, "SELECT count() FROM repeated.otel_traces"))
+	})
 }

@@ -43,6 +43,7 @@ func testSchema(t *testing.T, all nodes) {
 	assert.Contains(t, definitions[0], "toIntervalSecond(86400)")
 	assert.Contains(t, definitions[0], "GLOBAL IN")
 	for _, n := range all {
+		assert.EqualValues(t, 1, single(t, n.conn(), "SELECT count() FROM system.clusters WHERE cluster = ? AND is_local", clusterName), "%s knows itself", n)
 		n.sync(t, database+".tailrace_migrations")
 		assert.EqualValues(t, 2, single(t, n.conn(), "SELECT count() FROM schema.tailrace_migrations"), n)
 	}
