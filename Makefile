@@ -128,8 +128,8 @@ test-kills: clickhouse ## The kill tests of the ingest, long: with each exporter
 	TAILRACE_TEST_KILLS=$${KILLS:-10} go test -race -count=1 -timeout 60m -run 'Kill|TwoCollectors|Faults' -v ./receiver/clickhouseingestreceiver
 
 .PHONY: test-cluster
-test-cluster: build clickhouse ## A ClickHouse cluster, two shards of two replicas: schema, repetitions, kills, answers (about 3 minutes; Debian: apt-get install zookeeper)
-	go test -tags cluster -count=1 -timeout 10m -v ./test/cluster
+test-cluster: build clickhouse ## A ClickHouse cluster, two shards of two replicas: schema, repetitions, kills, answers (some minutes, Linux on x86-64; Debian: apt-get install zookeeper)
+	go test -tags cluster -count=1 -timeout 20m -v ./test/cluster
 
 .PHONY: test-columnar
 test-columnar: clickhouse ## clickhouse_columnar beside contrib's exporter: the same rows, the same answers to repeated batches

@@ -150,9 +150,9 @@ func (c *Cluster) render(template string) []scoped {
 		}
 		onLocal := c.window(strings.Replace(template, "."+m[1]+" ", "."+local(m[1])+" ", 1))
 		if strings.Contains(template, modifySetting) {
-			return []scoped{{text: onLocal}}
+			return []scoped{{onLocal, onEach}}
 		}
-		return []scoped{{onLocal, onShard}, {text: template}}
+		return []scoped{{onLocal, onShard}, {template, onEach}}
 	}
 	if m := dropObject.FindStringSubmatch(template); m != nil {
 		out := []scoped{{text: template + " SYNC"}}

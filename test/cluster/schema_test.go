@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,7 +29,7 @@ func testSchema(t *testing.T, all nodes) {
 	assert.ElementsMatch(t, []string{"0001_contrib_tables", "0002_keys_and_rollups"}, append(first.told(&first.applied), second.told(&second.applied)...), "each migration once")
 	assert.Empty(t, append(first.told(&first.recreated), second.told(&second.recreated)...))
 
-	var definitions [4]string
+	definitions := make([]string, len(all))
 	read := func(n *node) string {
 		var text string
 		require.NoError(t, n.conn().QueryRow(t.Context(), "SELECT arrayStringConcat(arraySort(groupArray(create_table_query)), '\n') FROM system.tables WHERE database = ?", database).Scan(&text))
@@ -38,7 +39,7 @@ func testSchema(t *testing.T, all nodes) {
 		for i, n := range all {
 			definitions[i] = read(n)
 		}
-		return definitions[0] == definitions[1] && definitions[0] == definitions[2] && definitions[0] == definitions[3]
+		return len(slices.Compact(slices.Clone(definitions))) == 1
 	}, 20*time.Second, 100*time.Millisecond, "all hosts have the same tables")
 	assert.Contains(t, definitions[0], "toIntervalSecond(86400)")
 	assert.Contains(t, definitions[0], "GLOBAL IN")
