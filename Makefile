@@ -127,6 +127,10 @@ test-alerts: ## The alert rules of docs/operations by promtool (Debian: apt-get 
 test-kills: clickhouse ## The kill tests of the ingest, long: with each exporter more than 200 kills of the collector, 50 of ClickHouse; and faults of network and disk
 	TAILRACE_TEST_KILLS=$${KILLS:-10} go test -race -count=1 -timeout 60m -run 'Kill|TwoCollectors|Faults' -v ./receiver/clickhouseingestreceiver
 
+.PHONY: test-cluster
+test-cluster: build clickhouse ## A ClickHouse cluster, two shards of two replicas: schema, repetitions, kills, answers (some minutes, Linux on x86-64; Debian: apt-get install zookeeper)
+	go test -tags cluster -count=1 -timeout 20m -v ./test/cluster
+
 .PHONY: test-columnar
 test-columnar: clickhouse ## clickhouse_columnar beside contrib's exporter: the same rows, the same answers to repeated batches
 	cd bench && go test -count=1 -timeout 20m ./columnar

@@ -94,7 +94,7 @@ func variant(change func(ddl string) string) func(context.Context, *server, stri
 		if err := execAll(ctx, s, "CREATE DATABASE "+database); err != nil {
 			return err
 		}
-		for _, statement := range all[1].Statements(database, nil) {
+		for _, statement := range all[1].Statements(database) {
 			if strings.HasPrefix(statement, "CREATE TABLE") && (strings.Contains(statement, ".otel_traces (") || strings.Contains(statement, ".otel_logs (")) {
 				if err := execAll(ctx, s, change(statement)); err != nil {
 					return err

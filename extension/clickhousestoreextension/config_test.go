@@ -54,7 +54,7 @@ func TestConfig(t *testing.T) {
 		{Model: "gpt-4o*", Provider: "openai", Since: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Input: 2.5, Output: 10, CacheRead: 1.25},
 		{Model: "local"},
 	}, cfg.policy().Prices)
-	assert.Equal(t, &clickhouse.Cluster{Name: "prod", Path: clickhouse.DefaultClusterPath, Replica: "{replica}", WindowSeconds: 86400}, cfg.cluster())
+	assert.Equal(t, &clickhouse.Cluster{Name: "prod", Path: clickhouse.DefaultClusterPath, Replica: "{replica}", WindowSeconds: 86400, WindowInserts: clickhouse.DefaultWindowInserts}, cfg.cluster())
 	assert.NotContains(t, fmt.Sprintf("%+v", *cfg), "secret")
 	out := confmap.New()
 	require.NoError(t, out.Marshal(cfg))

@@ -110,10 +110,13 @@ type ClusterConfig struct {
 	Replica string `mapstructure:"replica"`
 	// DeduplicationWindow is how long inserts are remembered: the longest that a batch may be unanswered before it is sent again.
 	DeduplicationWindow time.Duration `mapstructure:"deduplication_window"`
+	// DeduplicationInserts is how many inserts of a table are remembered on each shard: as many may come between a batch and its repetition.
+	DeduplicationInserts int `mapstructure:"deduplication_inserts"`
 }
 
 func defaultCluster() ClusterConfig {
-	return ClusterConfig{Path: clickhouse.DefaultClusterPath, Replica: clickhouse.DefaultClusterReplica, DeduplicationWindow: clickhouse.DefaultWindowSeconds * time.Second}
+	return ClusterConfig{Path: clickhouse.DefaultClusterPath, Replica: clickhouse.DefaultClusterReplica, DeduplicationWindow: clickhouse.DefaultWindowSeconds * time.Second,
+		DeduplicationInserts: clickhouse.DefaultWindowInserts}
 }
 
 func (cfg *Config) policy() clickhouse.Policy {
@@ -132,5 +135,5 @@ func (cfg *Config) cluster() *clickhouse.Cluster {
 		return nil
 	}
 	c := cfg.Cluster.Get()
-	return &clickhouse.Cluster{Name: c.Name, Path: c.Path, Replica: c.Replica, WindowSeconds: int(c.DeduplicationWindow.Seconds())}
+	return &clickhouse.Cluster{Name: c.Name, Path: c.Path, Replica: c.Replica, WindowSeconds: int(c.DeduplicationWindow.Seconds()), WindowInserts: c.DeduplicationInserts}
 }

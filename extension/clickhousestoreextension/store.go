@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -36,6 +37,8 @@ type store struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	host   component.Host
+
+	gone []string // hosts of the cluster that do not answer; used by the keeper's goroutine
 }
 
 var (
@@ -89,6 +92,7 @@ func (s *store) Start(_ context.Context, host component.Host) error {
 		Said: func(statement string) {
 			s.logger.Info("dry_run: would run", zap.String("statement", statement))
 		},
+		Absent: s.absent,
 		Adjusted: func(statement string) {
 			s.logger.Info("Retention or prices changed in ClickHouse", zap.String("statement", statement))
 		},
@@ -107,6 +111,19 @@ func (s *store) Start(_ context.Context, host component.Host) error {
 	s.telemetry.ClickhouseStoreReady.Record(ctx, 0)
 	s.done.Go(func() { s.keeper.Run(ctx) })
 	return nil
+}
+
+// absent tells when other hosts of the cluster than before do not answer. It is no failure: the others go on.
+func (s *store) absent(hosts []string) {
+	if slices.Equal(hosts, s.gone) {
+		return
+	}
+	s.gone = hosts
+	if len(hosts) == 0 {
+		s.logger.Info("All hosts of the cluster answer again")
+		return
+	}
+	s.logger.Warn("Hosts of the cluster do not answer; migrations, retention and prices wait for them", zap.Strings("hosts", hosts))
 }
 
 // changed reports a change of state: the keeper calls it on changes only.

@@ -99,31 +99,18 @@ func (m *Migrator) aside(ctx context.Context, table string) error {
 	return m.exec(ctx, "RENAME TABLE "+m.in(table)+" TO "+m.in(before(table)))
 }
 
-// asideOnCluster: migration 1 has just made a table of the first form on the cluster, empty; no release ever put rows into one.
-// A table of a single server is not turned into one of a cluster.
-func (m *Migrator) asideOnCluster(ctx context.Context, do, table string) error {
-	set, _, err := m.columnsOf(ctx, table)
-	if _, ok := set["ProjectId"]; err != nil || do != "aside" || len(set) == 0 || ok {
-		return err
-	}
+// asideOnCluster makes sure that a table of a single server is not taken for one of a cluster.
+func (m *Migrator) asideOnCluster(ctx context.Context, table string) error {
 	var engine string
-	if err := m.Conn.QueryRow(ctx, "SELECT engine FROM system.tables WHERE database = ? AND name = ?", m.Database, table).Scan(&engine); err != nil {
+	err := m.Conn.QueryRow(ctx, "SELECT any(engine) FROM system.tables WHERE database = ? AND name = ?", m.Database, table).Scan(&engine)
+	if err != nil {
 		return fmt.Errorf("look at %s: %w", table, err)
 	}
-	n, err := m.rows(ctx, table)
-	if err != nil {
-		return err
+	if engine == "" || engine == "Distributed" {
+		return nil
 	}
-	if engine != "Distributed" || n > 0 {
-		return &RefusedError{fmt.Sprintf("database %s: %s (engine %s, %d rows) was made for a single server and can't become a table of cluster %s; use another database, and INSERT SELECT the rows from this one, see docs/schema.md",
-			m.Database, table, engine, n, m.Cluster.Name)}
-	}
-	for _, name := range []string{table, local(table)} {
-		if err := m.exec(ctx, "DROP TABLE IF EXISTS "+m.in(name)+m.Cluster.on()+" SYNC"); err != nil {
-			return err
-		}
-	}
-	return nil
+	return &RefusedError{fmt.Sprintf("database %s: %s (engine %s) was made for a single server and can't become a table of cluster %s; use another database, and INSERT SELECT the rows from this one, see docs/cluster.md",
+		m.Database, table, engine, m.Cluster.Name)}
 }
 
 // stopMerges is kept with the table, unlike SYSTEM STOP MERGES, which a restart forgets.

@@ -69,7 +69,7 @@ type Keeper struct {
 
 var _ Store = (*Keeper)(nil)
 
-// NewKeeper opens no connection yet. The migrator's Conn and Database are set by the keeper; changed is called from
+// NewKeeper opens no connection yet. The migrator's Conn, Database and Hosts are set by the keeper; changed is called from
 // Run whenever ClickHouse becomes ready (nil) or the reason why it is not changes.
 func NewKeeper(server Server, timing Timing, migrator Migrator, changed func(error)) (*Keeper, error) {
 	if err := server.Validate(); err != nil {
@@ -85,6 +85,9 @@ func NewKeeper(server Server, timing Timing, migrator Migrator, changed func(err
 		return nil, errors.Join(err, k.admin.Close())
 	}
 	k.migrator.Conn, k.migrator.Database, k.migrator.Limit = k.admin, server.Database, k.timing.Migrate
+	if c := k.migrator.Cluster; c != nil {
+		k.migrator.Hosts = NewHosts(server, c.Name, min(maxDialTimeout, k.timing.Attempt))
+	}
 	return k, nil
 }
 
@@ -114,13 +117,21 @@ func (k *Keeper) WaitReady(ctx context.Context) error {
 // Close closes the connections. Call it after Run has returned.
 func (k *Keeper) Close() error {
 	var err error
-	k.closed.Do(func() { err = errors.Join(k.admin.Close(), k.conn.Close()) })
+	k.closed.Do(func() {
+		err = errors.Join(k.admin.Close(), k.conn.Close())
+		if k.migrator.Hosts != nil {
+			err = errors.Join(err, k.migrator.Hosts.Close())
+		}
+	})
 	return err
 }
 
 // Run keeps the schema until ctx ends. Call it once.
 func (k *Keeper) Run(ctx context.Context) {
 	defer context.AfterFunc(ctx, k.dials.interrupt)()
+	if k.migrator.Hosts != nil {
+		defer context.AfterFunc(ctx, k.migrator.Hosts.dials.interrupt)()
+	}
 	began, seen, backoff := time.Now(), false, k.timing.MinBackoff
 	reported := ""
 	for ctx.Err() == nil {

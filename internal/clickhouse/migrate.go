@@ -21,8 +21,10 @@ type Migrator struct {
 	Migrations []Migration
 	// Policy is kept beside the schema.
 	Policy Policy
-	// Cluster, when set, renders the migrations for it; see Cluster.
+	// Cluster, when set, renders the migrations for it; see Cluster. Hosts are needed then.
 	Cluster *Cluster
+	// Hosts finds the hosts of the cluster.
+	Hosts *Hosts
 	// DryRun only says what would be done.
 	DryRun bool
 	// Limit bounds each statement, and each part that is carried over; 0 does not.
@@ -34,6 +36,9 @@ type Migrator struct {
 	Applied func(Migration)
 	// Recreated is called after lost tables were brought back. May be nil.
 	Recreated func(tables []string)
+
+	// Absent is called at each look at a cluster, with the hosts that do not answer. May be nil.
+	Absent func(hosts []string)
 
 	// Adjusted is called after a statement of the policy was run. May be nil.
 	Adjusted func(statement string)
@@ -50,6 +55,9 @@ func (e *PendingError) Error() string {
 
 // Run does nothing but read when schema and policy are in place, which is the normal case.
 func (m *Migrator) Run(ctx context.Context) error {
+	if m.Cluster != nil {
+		return m.runOnCluster(ctx)
+	}
 	p, due, err := m.look(ctx)
 	if err != nil || p.empty() && len(due) == 0 {
 		return err
@@ -58,15 +66,13 @@ func (m *Migrator) Run(ctx context.Context) error {
 		return m.say(p, due)
 	}
 	if p.createDatabase {
-		if err := m.exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quote(m.Database)+m.Cluster.on()); err != nil {
+		if err := m.exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quote(m.Database)); err != nil {
 			return fmt.Errorf("create database %s: %w", m.Database, err)
 		}
 	}
 	for _, ddl := range []string{ledgerTable(), leaseTable()} {
-		for _, statement := range m.Cluster.render(ddl) {
-			if err := m.exec(ctx, fill(statement, m.Database)); err != nil {
-				return fmt.Errorf("create the migration tables in %s: %w", m.Database, err)
-			}
+		if err := m.exec(ctx, fill(ddl, m.Database)); err != nil {
+			return fmt.Errorf("create the migration tables in %s: %w", m.Database, err)
 		}
 	}
 	return newLease(m.Conn, m.Database).do(ctx, func(ctx context.Context) error {
@@ -119,26 +125,32 @@ func (m *Migrator) apply(ctx context.Context, p plan) error {
 	}
 	for _, migration := range p.run {
 		for _, template := range migration.templates() {
-			for _, statement := range m.Cluster.render(template) {
-				if err := m.statement(ctx, statement); err != nil {
-					return fmt.Errorf("migration %s, statement %q: %w", migration, firstLine(fill(statement, m.Database)), err)
-				}
+			if err := m.statement(ctx, template); err != nil {
+				return fmt.Errorf("migration %s, statement %q: %w", migration, firstLine(fill(template, m.Database)), err)
 			}
 		}
 		if !pending[migration.Number] {
 			continue
 		}
-		err := m.exec(ctx, "INSERT INTO "+quote(m.Database)+"."+ledger+" (number, name, checksum, version) SETTINGS async_insert = 0 VALUES (?, ?, ?, ?)",
-			uint32(migration.Number), migration.Name, migration.Checksum, m.Version)
-		if err != nil {
-			return fmt.Errorf("record migration %s: %w", migration, err)
-		}
-		if m.Applied != nil {
-			m.Applied(migration)
+		if err := m.record(ctx, migration); err != nil {
+			return err
 		}
 	}
 	if len(p.lost) > 0 && m.Recreated != nil {
 		m.Recreated(p.lost)
+	}
+	return nil
+}
+
+// record writes into the ledger that a migration was applied.
+func (m *Migrator) record(ctx context.Context, migration Migration) error {
+	err := m.exec(ctx, "INSERT INTO "+quote(m.Database)+"."+ledger+" (number, name, checksum, version) SETTINGS async_insert = 0 VALUES (?, ?, ?, ?)",
+		uint32(migration.Number), migration.Name, migration.Checksum, m.Version)
+	if err != nil {
+		return fmt.Errorf("record migration %s: %w", migration, err)
+	}
+	if m.Applied != nil {
+		m.Applied(migration)
 	}
 	return nil
 }
@@ -149,7 +161,7 @@ func (m *Migrator) statement(ctx context.Context, template string) error {
 	case d == nil:
 		return m.exec(ctx, fill(template, m.Database))
 	case m.Cluster != nil:
-		return m.asideOnCluster(ctx, d[1], d[2])
+		return m.asideOnCluster(ctx, d[2])
 	case d[1] == "aside":
 		return m.aside(ctx, d[2])
 	default:
@@ -175,10 +187,14 @@ func (m *Migrator) say(p plan, due []string) error {
 	}
 	if p.createDatabase {
 		what = append(what, "database "+m.Database)
-		say("CREATE DATABASE IF NOT EXISTS " + quote(m.Database) + m.Cluster.on())
+		say("CREATE DATABASE IF NOT EXISTS " + quote(m.Database))
 	}
 	for _, migration := range p.run {
-		for _, statement := range migration.Statements(m.Database, m.Cluster) {
+		statements := migration.Statements(m.Database)
+		if m.Cluster != nil {
+			statements = m.Cluster.Statements(m.Database, m.Migrations, migration)
+		}
+		for _, statement := range statements {
 			say(statement)
 		}
 	}

@@ -36,7 +36,7 @@ func TestEmbeddedMigrationsAreWellFormed(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, all)
 	for _, m := range all {
-		for _, statement := range m.Statements("d", nil) {
+		for _, statement := range m.Statements("d") {
 			assert.NotContains(t, statement, "{{", m)
 			assert.NotContains(t, statement, "--", "comments stand on lines of their own: %s", m)
 			upper := strings.ToUpper(statement)
@@ -81,7 +81,7 @@ func TestStatementsAndObjects(t *testing.T) {
 	assert.Equal(t, []string{
 		"CREATE TABLE IF NOT EXISTS `my-db`.a (s String DEFAULT 'x;y')\nENGINE = Memory",
 		"CREATE VIEW IF NOT EXISTS `my-db`.v AS\nSELECT 1",
-	}, all[0].Statements("my-db", nil))
+	}, all[0].Statements("my-db"))
 	assert.Equal(t, []string{"a", "b"}, objects(all))
 	crlf := fakes(t, map[string]string{"0001_a.sql": "CREATE TABLE\r\nx;\r\n"})
 	assert.Equal(t, fakes(t, map[string]string{"0001_a.sql": "CREATE TABLE\nx;\n"})[0].Checksum, crlf[0].Checksum)
@@ -148,7 +148,7 @@ func TestOnAServer(t *testing.T) {
 		assert.Equal(t, "CREATE DATABASE IF NOT EXISTS `dry`", said[0])
 		var want []string
 		for _, m := range all {
-			want = append(want, m.Statements("dry", nil)...)
+			want = append(want, m.Statements("dry")...)
 		}
 		assert.Equal(t, want, said[1:])
 		assert.Zero(t, count(t, conn, "system.databases WHERE name = 'dry'"))

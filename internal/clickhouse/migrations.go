@@ -88,18 +88,15 @@ func (m Migration) templates() []string {
 	return out
 }
 
-// Statements returns the SQL to run for a database, on one server or on a cluster; what the migrator does itself (carry.go) is
-// a comment in it.
-func (m Migration) Statements(database string, cluster *Cluster) []string {
+// Statements returns the SQL to run for a database on one server; what the migrator does itself (carry.go) is a comment in it.
+func (m Migration) Statements(database string) []string {
 	var out []string
 	for _, template := range m.templates() {
 		if d := directive.FindStringSubmatch(template); d != nil {
 			out = append(out, describeDirective(d[1], d[2]))
 			continue
 		}
-		for _, statement := range cluster.render(template) {
-			out = append(out, fill(statement, database))
-		}
+		out = append(out, fill(template, database))
 	}
 	return out
 }

@@ -173,7 +173,7 @@ func (m *Migrator) stale(ctx context.Context) ([]string, error) {
 		if have == w.expression {
 			continue
 		}
-		alter := "ALTER TABLE " + m.in(name) + m.Cluster.on()
+		alter := "ALTER TABLE " + m.in(name)
 		if w.expression == "" {
 			out = append(out, alter+" REMOVE TTL")
 			continue
@@ -183,7 +183,7 @@ func (m *Migrator) stale(ctx context.Context) ([]string, error) {
 			whole = 0
 		}
 		out = append(out,
-			fmt.Sprintf("%s MODIFY SETTING materialize_ttl_recalculate_only = 1, ttl_only_drop_parts = %d", alter, whole),
+			fmt.Sprintf("%s"+modifySetting+"materialize_ttl_recalculate_only = 1, ttl_only_drop_parts = %d", alter, whole),
 			alter+" MODIFY TTL "+w.expression)
 	}
 	return out, nil
@@ -236,7 +236,7 @@ func (m *Migrator) repriced(ctx context.Context) ([]string, error) {
 		want[i] = fmt.Sprintf("(%d, %s", version+1, want[i][1:])
 	}
 	if len(want) == 0 {
-		return []string{"TRUNCATE TABLE " + m.in("model_prices") + m.Cluster.on()}, nil
+		return []string{"TRUNCATE TABLE " + m.in("model_prices")}, nil
 	}
 	return []string{"INSERT INTO " + m.in("model_prices") + " (Version, Provider, Model, Since, Input, Output, CacheRead) SETTINGS async_insert = 0 VALUES " + strings.Join(want, ", ")}, nil
 }

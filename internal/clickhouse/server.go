@@ -98,10 +98,16 @@ func scrub(err error, secrets ...string) error {
 // open returns a lazy connection pool: nothing is dialled before its first use. It has no current database, since ours
 // may not exist yet: a login that names a missing database fails, and ends a `clickhouse local` altogether.
 func (s Server) open(conns int, timeout time.Duration, dials *dialer) (driver.Conn, error) {
+	return s.openAt(conns, timeout, dials, func(*clickhouse.Options) {})
+}
+
+// openAt is open with something changed, such as the address.
+func (s Server) openAt(conns int, timeout time.Duration, dials *dialer, change func(*clickhouse.Options)) (driver.Conn, error) {
 	opts, err := s.options()
 	if err != nil {
 		return nil, err
 	}
+	change(opts)
 	opts.MaxOpenConns, opts.MaxIdleConns = conns, conns
 	if opts.DialTimeout == 0 || opts.DialTimeout > timeout {
 		opts.DialTimeout = timeout

@@ -126,7 +126,7 @@ func (l *Lease) Insert(ctx context.Context, token string, b *Block) error {
 		l.conn = k
 	}
 	// Blocks are large, so nothing is gained by the server's collecting small ones; and it would forget the token.
-	settings := []ch.Setting{{Key: insert.SettingAsync, Value: "0", Important: true}}
+	settings := []ch.Setting{{Key: insert.SettingAsync, Value: "0", Important: true}, {Key: insert.SettingForeground, Value: "1", Important: true}}
 	if token != "" {
 		settings = append(settings, ch.Setting{Key: insert.SettingToken, Value: token, Important: true},
 			ch.Setting{Key: insert.SettingTokenViews, Value: "1", Important: true})

@@ -16,6 +16,9 @@ const (
 	SettingToken      = "insert_deduplication_token"
 	SettingAsync      = "async_insert"
 	SettingTokenViews = "deduplicate_blocks_in_dependent_materialized_views"
+	// SettingForeground makes an insert into a Distributed table wait for its shards: without, the answer says nothing. It is
+	// distributed_foreground_insert under the name that older servers know, too; other tables do not care.
+	SettingForeground = "insert_distributed_sync"
 )
 
 type tokenKey struct{}
@@ -29,7 +32,7 @@ type tokenKey struct{}
 func NewContext(ctx context.Context, token string) context.Context {
 	ctx = context.WithValue(ctx, tokenKey{}, token)
 	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
-		SettingToken: token, SettingAsync: 0, SettingTokenViews: 1,
+		SettingToken: token, SettingAsync: 0, SettingTokenViews: 1, SettingForeground: 1,
 	}))
 }
 

@@ -7,6 +7,7 @@ package querytest
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"testing"
 	"time"
@@ -77,6 +78,9 @@ func guarded(t testing.TB, server *clickhousetest.Server) driver.Conn {
 	return conn
 }
 
+// On is a store on a ClickHouse that has the newest schema already; conn is closed by its owner.
+func On(conn driver.Conn) *Store { return &Store{conn: conn} }
+
 // Exec runs a statement.
 func (s *Store) Exec(t testing.TB, sql string, args ...any) {
 	t.Helper()
@@ -113,6 +117,28 @@ SELECT fromUnixTimestamp64Nano(?) + toIntervalMillisecond(intDiv(number, 3) * 30
     map('project.id', ?, 'server.id', concat(?, '-', toString(number % 2 + 1)), 'service.name', 'web'),
     if(?, map('log.record.uid', concat(?, leftPad(toString(number), 10, '0')), 'n', toString(number)), map('n', toString(number)))
 FROM numbers(?)`, T0.Add(offset).UnixNano(), project, project, project, uids, project, n)
+}
+
+// Fill inserts data of the projects shop and billing into every table.
+func (s *Store) Fill(t testing.TB) {
+	t.Helper()
+	for _, p := range []string{"shop", "billing"} {
+		s.Spans(t, p, 400, 0)
+		s.Logs(t, p, 600, 0, true)
+		s.Score(t, p, "relevance", "0", "score-"+p+"-1", T0)
+		s.Score(t, p, "relevance", "", "score-"+p+"-2", T0.Add(time.Second))
+		s.Event(t, p, p+"-1", "server.health", T0, map[string]string{"server.health.status": "healthy", "server.memory_usage_mb": "12.5"})
+		s.Event(t, p, p+"-1", "server.lifecycle", T0, map[string]string{"server.lifecycle.state": "running"})
+		s.Event(t, p, "", "deployment.status", T0, map[string]string{"deployment.status": "running"})
+		s.Metrics(t, p)
+		for i, status := range []string{"queued", "building", "failed"} {
+			s.Exec(t, `INSERT INTO tailrace.otel_logs (Timestamp, Body, ResourceAttributes, LogAttributes) VALUES (fromUnixTimestamp64Nano(?), ?, ?, ?)`,
+				T0.Add(time.Duration(i)*time.Second).UnixNano(), status, map[string]string{"project.id": p, "build.id": p + "-b1", "deployment.id": "prod"},
+				map[string]string{"log.record.uid": fmt.Sprint("status-", p, i), "event.name": "build.status", "build.status": status, "build.run": "1", "build.duration_s": fmt.Sprint(i)})
+		}
+		s.Exec(t, `INSERT INTO tailrace.otel_logs (Timestamp, Body, ResourceAttributes, LogAttributes) VALUES (fromUnixTimestamp64Nano(?), 'built', ?, ?)`,
+			T0.UnixNano(), map[string]string{"project.id": p, "build.id": p + "-b1"}, map[string]string{"log.record.uid": "build-" + p})
+	}
 }
 
 // Event inserts one log record that reports a change of state of a server.

@@ -27,23 +27,7 @@ var t0 = querytest.T0
 func filled(t testing.TB) *querytest.Store {
 	t.Helper()
 	s := querytest.New(t)
-	for _, p := range []string{"shop", "billing"} {
-		s.Spans(t, p, 400, 0)
-		s.Logs(t, p, 600, 0, true)
-		s.Score(t, p, "relevance", "0", "score-"+p+"-1", t0)
-		s.Score(t, p, "relevance", "", "score-"+p+"-2", t0.Add(time.Second))
-		s.Event(t, p, p+"-1", "server.health", t0, map[string]string{"server.health.status": "healthy", "server.memory_usage_mb": "12.5"})
-		s.Event(t, p, p+"-1", "server.lifecycle", t0, map[string]string{"server.lifecycle.state": "running"})
-		s.Event(t, p, "", "deployment.status", t0, map[string]string{"deployment.status": "running"})
-		s.Metrics(t, p)
-		for i, status := range []string{"queued", "building", "failed"} {
-			s.Exec(t, `INSERT INTO tailrace.otel_logs (Timestamp, Body, ResourceAttributes, LogAttributes) VALUES (fromUnixTimestamp64Nano(?), ?, ?, ?)`,
-				t0.Add(time.Duration(i)*time.Second).UnixNano(), status, map[string]string{"project.id": p, "build.id": p + "-b1", "deployment.id": "prod"},
-				map[string]string{"log.record.uid": fmt.Sprint("status-", p, i), "event.name": "build.status", "build.status": status, "build.run": "1", "build.duration_s": fmt.Sprint(i)})
-		}
-		s.Exec(t, `INSERT INTO tailrace.otel_logs (Timestamp, Body, ResourceAttributes, LogAttributes) VALUES (fromUnixTimestamp64Nano(?), 'built', ?, ?)`,
-			t0.UnixNano(), map[string]string{"project.id": p, "build.id": p + "-b1"}, map[string]string{"log.record.uid": "build-" + p})
-	}
+	s.Fill(t)
 	return s
 }
 

@@ -1,393 +1,32 @@
-CREATE TABLE IF NOT EXISTS `tail-race`.tailrace_migrations ON CLUSTER `prod` (
+CREATE TABLE IF NOT EXISTS `tail-race`.tailrace_migrations (
     number UInt32, name String, checksum String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC'), version String
 ) ENGINE = ReplicatedMergeTree('/clickhouse/tables/all/tail-race/tailrace_migrations', '{shard}_{replica}')
 ORDER BY number;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.tailrace_migrations_lock ON CLUSTER `prod` (
+CREATE TABLE IF NOT EXISTS `tail-race`.tailrace_migrations_lock (
     owner String, seq UInt64, released Bool, beat DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')
 ) ENGINE = ReplicatedMergeTree('/clickhouse/tables/all/tail-race/tailrace_migrations_lock', '{shard}_{replica}')
 ORDER BY (owner, seq) TTL toDateTime(beat) + INTERVAL 1 DAY;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_traces_local ON CLUSTER `prod` (
-    Timestamp DateTime64(9) CODEC(Delta, ZSTD(1)),
-    TraceId String CODEC(ZSTD(1)),
-    SpanId String CODEC(ZSTD(1)),
-    ParentSpanId String CODEC(ZSTD(1)),
-    TraceState String CODEC(ZSTD(1)),
-    SpanName LowCardinality(String) CODEC(ZSTD(1)),
-    SpanKind LowCardinality(String) CODEC(ZSTD(1)),
-    ServiceName LowCardinality(String) CODEC(ZSTD(1)),
-    ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    ScopeName String CODEC(ZSTD(1)),
-    ScopeVersion String CODEC(ZSTD(1)),
-    SpanAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    Duration UInt64 CODEC(ZSTD(1)),
-    StatusCode LowCardinality(String) CODEC(ZSTD(1)),
-    StatusMessage String CODEC(ZSTD(1)),
-    Events Nested (
-        Timestamp DateTime64(9),
-        Name LowCardinality(String),
-        Attributes Map(LowCardinality(String), String)
-    ) CODEC(ZSTD(1)),
-    Links Nested (
-        TraceId String,
-        SpanId String,
-        TraceState String,
-        Attributes Map(LowCardinality(String), String)
-    ) CODEC(ZSTD(1)),
-    INDEX idx_trace_id TraceId TYPE bloom_filter(0.001) GRANULARITY 1,
-    INDEX idx_res_attr_key mapKeys(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_res_attr_value mapValues(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_span_attr_key mapKeys(SpanAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_span_attr_value mapValues(SpanAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_duration Duration TYPE minmax GRANULARITY 1
-) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/tail-race/otel_traces', '{replica}')
-PARTITION BY toDate(Timestamp)
-ORDER BY (ServiceName, SpanName, toDateTime(Timestamp))
-SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1,
-    replicated_deduplication_window = 10000,
-    replicated_deduplication_window_seconds = 604800;
+DROP VIEW IF EXISTS `tail-race`.otel_traces_trace_id_ts_mv SYNC;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_traces ON CLUSTER `prod` AS `tail-race`.otel_traces_local
-ENGINE = Distributed('prod', 'tail-race', 'otel_traces_local', cityHash64(TraceId));
+/* otel_traces of a single server is refused */;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_traces_trace_id_ts_local ON CLUSTER `prod` (
-    TraceId String CODEC(ZSTD(1)),
-    Start DateTime CODEC(Delta, ZSTD(1)),
-    End DateTime CODEC(Delta, ZSTD(1)),
-    INDEX idx_trace_id TraceId TYPE bloom_filter(0.01) GRANULARITY 1
-) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/tail-race/otel_traces_trace_id_ts', '{replica}')
-PARTITION BY toDate(Start)
-ORDER BY (TraceId, Start)
-SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1,
-    replicated_deduplication_window = 10000,
-    replicated_deduplication_window_seconds = 604800;
+/* otel_traces_trace_id_ts of a single server is refused */;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_traces_trace_id_ts ON CLUSTER `prod` AS `tail-race`.otel_traces_trace_id_ts_local
-ENGINE = Distributed('prod', 'tail-race', 'otel_traces_trace_id_ts_local', cityHash64(TraceId));
+/* otel_logs of a single server is refused */;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS `tail-race`.otel_traces_trace_id_ts_mv ON CLUSTER `prod`
-TO `tail-race`.otel_traces_trace_id_ts_local
-AS SELECT TraceId, min(Timestamp) AS Start, max(Timestamp) AS End
-FROM `tail-race`.otel_traces_local
-WHERE TraceId != ''
-GROUP BY TraceId;
+/* otel_metrics_gauge of a single server is refused */;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_logs_local ON CLUSTER `prod` (
-    `Timestamp` DateTime64(9) COMMENT 'Event timestamp with nanosecond precision' CODEC(Delta(8), ZSTD(1)),
-    `TraceId` String COMMENT 'W3C trace identifier' CODEC(ZSTD(1)),
-    `SpanId` String COMMENT 'W3C span identifier' CODEC(ZSTD(1)),
-    `TraceFlags` UInt8 COMMENT 'W3C trace flags',
-    `SeverityText` LowCardinality(String) COMMENT 'Log severity as text' CODEC(ZSTD(1)),
-    `SeverityNumber` UInt8 COMMENT 'Log severity as number (1-24)',
-    `ServiceName` LowCardinality(String) COMMENT 'Service that emitted the log' CODEC(ZSTD(1)),
-    `Body` String COMMENT 'Log message body' CODEC(ZSTD(1)),
-    `ResourceSchemaUrl` LowCardinality(String) COMMENT 'Schema URL for the resource' CODEC(ZSTD(1)),
-    `ResourceAttributes` Map(LowCardinality(String), String) COMMENT 'Resource attributes as key-value pairs' CODEC(ZSTD(1)),
-    `ScopeSchemaUrl` LowCardinality(String) COMMENT 'Schema URL for the instrumentation scope' CODEC(ZSTD(1)),
-    `ScopeName` String COMMENT 'Instrumentation scope name' CODEC(ZSTD(1)),
-    `ScopeVersion` LowCardinality(String) COMMENT 'Instrumentation scope version' CODEC(ZSTD(1)),
-    `ScopeAttributes` Map(LowCardinality(String), String) COMMENT 'Instrumentation scope attributes' CODEC(ZSTD(1)),
-    `LogAttributes` Map(LowCardinality(String), String) COMMENT 'Log record attributes' CODEC(ZSTD(1)),
-    `EventName` String DEFAULT LogAttributes['event.name'] COMMENT 'Event name for log records representing events' CODEC(ZSTD(1)),
-    `__otel_materialized_k8s.cluster.name` LowCardinality(String) MATERIALIZED ResourceAttributes['k8s.cluster.name'] CODEC(ZSTD(1)),
-    `__otel_materialized_k8s.container.name` LowCardinality(String) MATERIALIZED ResourceAttributes['k8s.container.name'] CODEC(ZSTD(1)),
-    `__otel_materialized_k8s.deployment.name` LowCardinality(String) MATERIALIZED ResourceAttributes['k8s.deployment.name'] CODEC(ZSTD(1)),
-    `__otel_materialized_k8s.namespace.name` LowCardinality(String) MATERIALIZED ResourceAttributes['k8s.namespace.name'] CODEC(ZSTD(1)),
-    `__otel_materialized_k8s.node.name` LowCardinality(String) MATERIALIZED ResourceAttributes['k8s.node.name'] CODEC(ZSTD(1)),
-    `__otel_materialized_k8s.pod.name` LowCardinality(String) MATERIALIZED ResourceAttributes['k8s.pod.name'] CODEC(ZSTD(1)),
-    `__otel_materialized_k8s.pod.uid` LowCardinality(String) MATERIALIZED ResourceAttributes['k8s.pod.uid'] CODEC(ZSTD(1)),
-    `__otel_materialized_deployment.environment.name` LowCardinality(String) MATERIALIZED ResourceAttributes['deployment.environment.name'] CODEC(ZSTD(1)),
-    INDEX idx_trace_id TraceId TYPE bloom_filter(0.001) GRANULARITY 1,
-    INDEX idx_res_attr_key mapKeys(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_res_attr_value mapValues(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_scope_attr_key mapKeys(ScopeAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_scope_attr_value mapValues(ScopeAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_log_attr_key mapKeys(LogAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_log_attr_value mapValues(LogAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_lower_body lower(Body) TYPE tokenbf_v1(32768, 3, 0) GRANULARITY 8
-) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/tail-race/otel_logs', '{replica}')
-PARTITION BY toDate(Timestamp)
-ORDER BY (toStartOfFiveMinutes(Timestamp), ServiceName, Timestamp)
-SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1,
-    replicated_deduplication_window = 10000,
-    replicated_deduplication_window_seconds = 604800;
+/* otel_metrics_sum of a single server is refused */;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_logs ON CLUSTER `prod` AS `tail-race`.otel_logs_local
-ENGINE = Distributed('prod', 'tail-race', 'otel_logs_local', cityHash64(LogAttributes['log.record.uid'], Timestamp));
+/* otel_metrics_histogram of a single server is refused */;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_gauge_local ON CLUSTER `prod` (
-    ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    ResourceSchemaUrl String CODEC(ZSTD(1)),
-    ScopeName String CODEC(ZSTD(1)),
-    ScopeVersion String CODEC(ZSTD(1)),
-    ScopeAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    ScopeDroppedAttrCount UInt32 CODEC(ZSTD(1)),
-    ScopeSchemaUrl String CODEC(ZSTD(1)),
-    ServiceName LowCardinality(String) CODEC(ZSTD(1)),
-    MetricName LowCardinality(String) CODEC(ZSTD(1)),
-    MetricDescription String CODEC(ZSTD(1)),
-    MetricUnit String CODEC(ZSTD(1)),
-    Attributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    StartTimeUnix DateTime CODEC(Delta, ZSTD(1)),
-    TimeUnix DateTime CODEC(Delta, ZSTD(1)),
-    Value Float64 CODEC(ZSTD(1)),
-    Flags UInt32 CODEC(ZSTD(1)),
-    Exemplars Nested (
-        FilteredAttributes Map(LowCardinality(String), String),
-        TimeUnix DateTime,
-        Value Float64,
-        SpanId String,
-        TraceId String
-    ) CODEC(ZSTD(1)),
-    INDEX idx_res_attr_key mapKeys(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_res_attr_value mapValues(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_scope_attr_key mapKeys(ScopeAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_scope_attr_value mapValues(ScopeAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_attr_key mapKeys(Attributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_attr_value mapValues(Attributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_time_minmax TimeUnix TYPE minmax GRANULARITY 1
-) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/tail-race/otel_metrics_gauge', '{replica}')
-PARTITION BY toDate(TimeUnix)
-ORDER BY (ServiceName, MetricName, toStartOfHour(TimeUnix), cityHash64(Attributes), TimeUnix)
-SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1,
-    replicated_deduplication_window = 10000,
-    replicated_deduplication_window_seconds = 604800;
+/* otel_metrics_exponential_histogram of a single server is refused */;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_gauge ON CLUSTER `prod` AS `tail-race`.otel_metrics_gauge_local
-ENGINE = Distributed('prod', 'tail-race', 'otel_metrics_gauge_local', cityHash64(ServiceName, MetricName));
+/* otel_metrics_summary of a single server is refused */;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_sum_local ON CLUSTER `prod` (
-    ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    ResourceSchemaUrl String CODEC(ZSTD(1)),
-    ScopeName String CODEC(ZSTD(1)),
-    ScopeVersion String CODEC(ZSTD(1)),
-    ScopeAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    ScopeDroppedAttrCount UInt32 CODEC(ZSTD(1)),
-    ScopeSchemaUrl String CODEC(ZSTD(1)),
-    ServiceName LowCardinality(String) CODEC(ZSTD(1)),
-    MetricName LowCardinality(String) CODEC(ZSTD(1)),
-    MetricDescription String CODEC(ZSTD(1)),
-    MetricUnit String CODEC(ZSTD(1)),
-    Attributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    StartTimeUnix DateTime CODEC(Delta, ZSTD(1)),
-    TimeUnix DateTime CODEC(Delta, ZSTD(1)),
-    Value Float64 CODEC(ZSTD(1)),
-    Flags UInt32 CODEC(ZSTD(1)),
-    Exemplars Nested (
-        FilteredAttributes Map(LowCardinality(String), String),
-        TimeUnix DateTime,
-        Value Float64,
-        SpanId String,
-        TraceId String
-    ) CODEC(ZSTD(1)),
-    AggregationTemporality Int32 CODEC(ZSTD(1)),
-    IsMonotonic Boolean CODEC(Delta, ZSTD(1)),
-    INDEX idx_res_attr_key mapKeys(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_res_attr_value mapValues(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_scope_attr_key mapKeys(ScopeAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_scope_attr_value mapValues(ScopeAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_attr_key mapKeys(Attributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_attr_value mapValues(Attributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_time_minmax TimeUnix TYPE minmax GRANULARITY 1
-) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/tail-race/otel_metrics_sum', '{replica}')
-PARTITION BY toDate(TimeUnix)
-ORDER BY (ServiceName, MetricName, toStartOfHour(TimeUnix), cityHash64(Attributes), TimeUnix)
-SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1,
-    replicated_deduplication_window = 10000,
-    replicated_deduplication_window_seconds = 604800;
-
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_sum ON CLUSTER `prod` AS `tail-race`.otel_metrics_sum_local
-ENGINE = Distributed('prod', 'tail-race', 'otel_metrics_sum_local', cityHash64(ServiceName, MetricName));
-
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_histogram_local ON CLUSTER `prod` (
-    ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    ResourceSchemaUrl String CODEC(ZSTD(1)),
-    ScopeName String CODEC(ZSTD(1)),
-    ScopeVersion String CODEC(ZSTD(1)),
-    ScopeAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    ScopeDroppedAttrCount UInt32 CODEC(ZSTD(1)),
-    ScopeSchemaUrl String CODEC(ZSTD(1)),
-    ServiceName LowCardinality(String) CODEC(ZSTD(1)),
-    MetricName LowCardinality(String) CODEC(ZSTD(1)),
-    MetricDescription String CODEC(ZSTD(1)),
-    MetricUnit String CODEC(ZSTD(1)),
-    Attributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    StartTimeUnix DateTime CODEC(Delta, ZSTD(1)),
-    TimeUnix DateTime CODEC(Delta, ZSTD(1)),
-    Count UInt64 CODEC(Delta, ZSTD(1)),
-    Sum Float64 CODEC(ZSTD(1)),
-    BucketCounts Array(UInt64) CODEC(ZSTD(1)),
-    ExplicitBounds Array(Float64) CODEC(ZSTD(1)),
-    Exemplars Nested (
-        FilteredAttributes Map(LowCardinality(String), String),
-        TimeUnix DateTime,
-        Value Float64,
-        SpanId String,
-        TraceId String
-    ) CODEC(ZSTD(1)),
-    Flags UInt32 CODEC(ZSTD(1)),
-    Min Float64 CODEC(ZSTD(1)),
-    Max Float64 CODEC(ZSTD(1)),
-    AggregationTemporality Int32 CODEC(ZSTD(1)),
-    INDEX idx_res_attr_key mapKeys(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_res_attr_value mapValues(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_scope_attr_key mapKeys(ScopeAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_scope_attr_value mapValues(ScopeAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_attr_key mapKeys(Attributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_attr_value mapValues(Attributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_time_minmax TimeUnix TYPE minmax GRANULARITY 1
-) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/tail-race/otel_metrics_histogram', '{replica}')
-PARTITION BY toDate(TimeUnix)
-ORDER BY (ServiceName, MetricName, toStartOfHour(TimeUnix), cityHash64(Attributes), TimeUnix)
-SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1,
-    replicated_deduplication_window = 10000,
-    replicated_deduplication_window_seconds = 604800;
-
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_histogram ON CLUSTER `prod` AS `tail-race`.otel_metrics_histogram_local
-ENGINE = Distributed('prod', 'tail-race', 'otel_metrics_histogram_local', cityHash64(ServiceName, MetricName));
-
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_exponential_histogram_local ON CLUSTER `prod` (
-    ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    ResourceSchemaUrl String CODEC(ZSTD(1)),
-    ScopeName String CODEC(ZSTD(1)),
-    ScopeVersion String CODEC(ZSTD(1)),
-    ScopeAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    ScopeDroppedAttrCount UInt32 CODEC(ZSTD(1)),
-    ScopeSchemaUrl String CODEC(ZSTD(1)),
-    ServiceName LowCardinality(String) CODEC(ZSTD(1)),
-    MetricName LowCardinality(String) CODEC(ZSTD(1)),
-    MetricDescription String CODEC(ZSTD(1)),
-    MetricUnit String CODEC(ZSTD(1)),
-    Attributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    StartTimeUnix DateTime CODEC(Delta, ZSTD(1)),
-    TimeUnix DateTime CODEC(Delta, ZSTD(1)),
-    Count UInt64 CODEC(Delta, ZSTD(1)),
-    Sum Float64 CODEC(ZSTD(1)),
-    Scale Int32 CODEC(ZSTD(1)),
-    ZeroCount UInt64 CODEC(ZSTD(1)),
-    PositiveOffset Int32 CODEC(ZSTD(1)),
-    PositiveBucketCounts Array(UInt64) CODEC(ZSTD(1)),
-    NegativeOffset Int32 CODEC(ZSTD(1)),
-    NegativeBucketCounts Array(UInt64) CODEC(ZSTD(1)),
-    Exemplars Nested (
-        FilteredAttributes Map(LowCardinality(String), String),
-        TimeUnix DateTime,
-        Value Float64,
-        SpanId String,
-        TraceId String
-    ) CODEC(ZSTD(1)),
-    Flags UInt32 CODEC(ZSTD(1)),
-    Min Float64 CODEC(ZSTD(1)),
-    Max Float64 CODEC(ZSTD(1)),
-    AggregationTemporality Int32 CODEC(ZSTD(1)),
-    INDEX idx_res_attr_key mapKeys(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_res_attr_value mapValues(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_scope_attr_key mapKeys(ScopeAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_scope_attr_value mapValues(ScopeAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_attr_key mapKeys(Attributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_attr_value mapValues(Attributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_time_minmax TimeUnix TYPE minmax GRANULARITY 1
-) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/tail-race/otel_metrics_exponential_histogram', '{replica}')
-PARTITION BY toDate(TimeUnix)
-ORDER BY (ServiceName, MetricName, toStartOfHour(TimeUnix), cityHash64(Attributes), TimeUnix)
-SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1,
-    replicated_deduplication_window = 10000,
-    replicated_deduplication_window_seconds = 604800;
-
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_exponential_histogram ON CLUSTER `prod` AS `tail-race`.otel_metrics_exponential_histogram_local
-ENGINE = Distributed('prod', 'tail-race', 'otel_metrics_exponential_histogram_local', cityHash64(ServiceName, MetricName));
-
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_summary_local ON CLUSTER `prod` (
-    ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    ResourceSchemaUrl String CODEC(ZSTD(1)),
-    ScopeName String CODEC(ZSTD(1)),
-    ScopeVersion String CODEC(ZSTD(1)),
-    ScopeAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    ScopeDroppedAttrCount UInt32 CODEC(ZSTD(1)),
-    ScopeSchemaUrl String CODEC(ZSTD(1)),
-    ServiceName LowCardinality(String) CODEC(ZSTD(1)),
-    MetricName LowCardinality(String) CODEC(ZSTD(1)),
-    MetricDescription String CODEC(ZSTD(1)),
-    MetricUnit String CODEC(ZSTD(1)),
-    Attributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    StartTimeUnix DateTime CODEC(Delta, ZSTD(1)),
-    TimeUnix DateTime CODEC(Delta, ZSTD(1)),
-    Count UInt64 CODEC(Delta, ZSTD(1)),
-    Sum Float64 CODEC(ZSTD(1)),
-    ValueAtQuantiles Nested(
-        Quantile Float64,
-        Value Float64
-    ) CODEC(ZSTD(1)),
-    Flags UInt32 CODEC(ZSTD(1)),
-    INDEX idx_res_attr_key mapKeys(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_res_attr_value mapValues(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_scope_attr_key mapKeys(ScopeAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_scope_attr_value mapValues(ScopeAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_attr_key mapKeys(Attributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_attr_value mapValues(Attributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_time_minmax TimeUnix TYPE minmax GRANULARITY 1
-) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/tail-race/otel_metrics_summary', '{replica}')
-PARTITION BY toDate(TimeUnix)
-ORDER BY (ServiceName, MetricName, toStartOfHour(TimeUnix), cityHash64(Attributes), TimeUnix)
-SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1,
-    replicated_deduplication_window = 10000,
-    replicated_deduplication_window_seconds = 604800;
-
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_summary ON CLUSTER `prod` AS `tail-race`.otel_metrics_summary_local
-ENGINE = Distributed('prod', 'tail-race', 'otel_metrics_summary_local', cityHash64(ServiceName, MetricName));
-
-ALTER TABLE `tail-race`.otel_traces_local ON CLUSTER `prod` MODIFY SETTING replicated_deduplication_window = 10000,
-    replicated_deduplication_window_seconds = 604800;
-
-ALTER TABLE `tail-race`.otel_traces_trace_id_ts_local ON CLUSTER `prod` MODIFY SETTING replicated_deduplication_window = 10000,
-    replicated_deduplication_window_seconds = 604800;
-
-ALTER TABLE `tail-race`.otel_logs_local ON CLUSTER `prod` MODIFY SETTING replicated_deduplication_window = 10000,
-    replicated_deduplication_window_seconds = 604800;
-
-ALTER TABLE `tail-race`.otel_metrics_gauge_local ON CLUSTER `prod` MODIFY SETTING replicated_deduplication_window = 10000,
-    replicated_deduplication_window_seconds = 604800;
-
-ALTER TABLE `tail-race`.otel_metrics_sum_local ON CLUSTER `prod` MODIFY SETTING replicated_deduplication_window = 10000,
-    replicated_deduplication_window_seconds = 604800;
-
-ALTER TABLE `tail-race`.otel_metrics_histogram_local ON CLUSTER `prod` MODIFY SETTING replicated_deduplication_window = 10000,
-    replicated_deduplication_window_seconds = 604800;
-
-ALTER TABLE `tail-race`.otel_metrics_exponential_histogram_local ON CLUSTER `prod` MODIFY SETTING replicated_deduplication_window = 10000,
-    replicated_deduplication_window_seconds = 604800;
-
-ALTER TABLE `tail-race`.otel_metrics_summary_local ON CLUSTER `prod` MODIFY SETTING replicated_deduplication_window = 10000,
-    replicated_deduplication_window_seconds = 604800;
-
-ALTER TABLE `tail-race`.otel_logs_local ON CLUSTER `prod` ADD COLUMN IF NOT EXISTS EventName String DEFAULT LogAttributes['event.name'] CODEC(ZSTD(1));
-
-ALTER TABLE `tail-race`.otel_logs ON CLUSTER `prod` ADD COLUMN IF NOT EXISTS EventName String DEFAULT LogAttributes['event.name'] CODEC(ZSTD(1));
-
-ALTER TABLE `tail-race`.otel_logs_local ON CLUSTER `prod` MODIFY COLUMN EventName DEFAULT LogAttributes['event.name'];
-
-ALTER TABLE `tail-race`.otel_logs ON CLUSTER `prod` MODIFY COLUMN EventName DEFAULT LogAttributes['event.name'];
-
-DROP VIEW IF EXISTS `tail-race`.otel_traces_trace_id_ts_mv ON CLUSTER `prod` SYNC;
-
-/* otel_traces, if it is there without a column ProjectId, is renamed to otel_traces_before_0002 */;
-
-/* otel_traces_trace_id_ts, if it is there without a column ProjectId, is renamed to otel_traces_trace_id_ts_before_0002 */;
-
-/* otel_logs, if it is there without a column ProjectId, is renamed to otel_logs_before_0002 */;
-
-/* otel_metrics_gauge, if it is there without a column ProjectId, is renamed to otel_metrics_gauge_before_0002 */;
-
-/* otel_metrics_sum, if it is there without a column ProjectId, is renamed to otel_metrics_sum_before_0002 */;
-
-/* otel_metrics_histogram, if it is there without a column ProjectId, is renamed to otel_metrics_histogram_before_0002 */;
-
-/* otel_metrics_exponential_histogram, if it is there without a column ProjectId, is renamed to otel_metrics_exponential_histogram_before_0002 */;
-
-/* otel_metrics_summary, if it is there without a column ProjectId, is renamed to otel_metrics_summary_before_0002 */;
-
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_traces_local ON CLUSTER `prod` (
+CREATE TABLE IF NOT EXISTS `tail-race`.otel_traces_local (
     Timestamp DateTime64(9) CODEC(Delta, ZSTD(1)),
     TraceId String CODEC(ZSTD(1)),
     SpanId String CODEC(ZSTD(1)),
@@ -431,10 +70,10 @@ SETTINGS index_granularity = 2048, ttl_only_drop_parts = 1,
     replicated_deduplication_window = 10000,
     replicated_deduplication_window_seconds = 604800;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_traces ON CLUSTER `prod` AS `tail-race`.otel_traces_local
+CREATE TABLE IF NOT EXISTS `tail-race`.otel_traces AS `tail-race`.otel_traces_local
 ENGINE = Distributed('prod', 'tail-race', 'otel_traces_local', cityHash64(TraceId));
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_traces_trace_id_ts_local ON CLUSTER `prod` (
+CREATE TABLE IF NOT EXISTS `tail-race`.otel_traces_trace_id_ts_local (
     TraceId String CODEC(ZSTD(1)),
     ProjectId LowCardinality(String) CODEC(ZSTD(1)),
     Start SimpleAggregateFunction(min, DateTime) CODEC(Delta, ZSTD(1)),
@@ -446,17 +85,17 @@ SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1,
     replicated_deduplication_window = 10000,
     replicated_deduplication_window_seconds = 604800;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_traces_trace_id_ts ON CLUSTER `prod` AS `tail-race`.otel_traces_trace_id_ts_local
+CREATE TABLE IF NOT EXISTS `tail-race`.otel_traces_trace_id_ts AS `tail-race`.otel_traces_trace_id_ts_local
 ENGINE = Distributed('prod', 'tail-race', 'otel_traces_trace_id_ts_local', cityHash64(TraceId));
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS `tail-race`.otel_traces_trace_times_mv ON CLUSTER `prod`
+CREATE MATERIALIZED VIEW IF NOT EXISTS `tail-race`.otel_traces_trace_times_mv
 TO `tail-race`.otel_traces_trace_id_ts_local
 AS SELECT TraceId, ProjectId, toDateTime(min(Timestamp)) AS Start, toDateTime(max(Timestamp)) + 1 AS End
 FROM `tail-race`.otel_traces_local
 WHERE TraceId != ''
 GROUP BY TraceId, ProjectId;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.trace_states_local ON CLUSTER `prod` (
+CREATE TABLE IF NOT EXISTS `tail-race`.trace_states_local (
     ProjectId LowCardinality(String) CODEC(ZSTD(1)),
     Hour DateTime('UTC') CODEC(Delta, ZSTD(1)),
     TraceId String CODEC(ZSTD(1)),
@@ -483,10 +122,10 @@ SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1,
     replicated_deduplication_window = 10000,
     replicated_deduplication_window_seconds = 604800;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.trace_states ON CLUSTER `prod` AS `tail-race`.trace_states_local
+CREATE TABLE IF NOT EXISTS `tail-race`.trace_states AS `tail-race`.trace_states_local
 ENGINE = Distributed('prod', 'tail-race', 'trace_states_local', cityHash64(TraceId));
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS `tail-race`.trace_states_mv ON CLUSTER `prod`
+CREATE MATERIALIZED VIEW IF NOT EXISTS `tail-race`.trace_states_mv
 TO `tail-race`.trace_states_local
 AS SELECT ProjectId, toStartOfHour(toDateTime(Timestamp, 'UTC')) AS Hour, TraceId, ServiceName, DeploymentId, ServerId, BuildId,
     min(Timestamp) AS Start,
@@ -509,7 +148,7 @@ FROM `tail-race`.otel_traces_local
 WHERE TraceId != ''
 GROUP BY ProjectId, Hour, TraceId, ServiceName, DeploymentId, ServerId, BuildId;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_logs_local ON CLUSTER `prod` (
+CREATE TABLE IF NOT EXISTS `tail-race`.otel_logs_local (
     `Timestamp` DateTime64(9) COMMENT 'Event timestamp with nanosecond precision' CODEC(Delta(8), ZSTD(1)),
     `TraceId` String COMMENT 'W3C trace identifier' CODEC(ZSTD(1)),
     `SpanId` String COMMENT 'W3C span identifier' CODEC(ZSTD(1)),
@@ -554,10 +193,10 @@ SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1,
     replicated_deduplication_window = 10000,
     replicated_deduplication_window_seconds = 604800;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_logs ON CLUSTER `prod` AS `tail-race`.otel_logs_local
+CREATE TABLE IF NOT EXISTS `tail-race`.otel_logs AS `tail-race`.otel_logs_local
 ENGINE = Distributed('prod', 'tail-race', 'otel_logs_local', cityHash64(LogAttributes['log.record.uid'], Timestamp));
 
-CREATE TABLE IF NOT EXISTS `tail-race`.log_states_local ON CLUSTER `prod` (
+CREATE TABLE IF NOT EXISTS `tail-race`.log_states_local (
     ProjectId LowCardinality(String) CODEC(ZSTD(1)),
     Bucket DateTime('UTC') CODEC(Delta, ZSTD(1)),
     ServiceName LowCardinality(String) CODEC(ZSTD(1)),
@@ -574,17 +213,17 @@ SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1,
     replicated_deduplication_window = 10000,
     replicated_deduplication_window_seconds = 604800;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.log_states ON CLUSTER `prod` AS `tail-race`.log_states_local
+CREATE TABLE IF NOT EXISTS `tail-race`.log_states AS `tail-race`.log_states_local
 ENGINE = Distributed('prod', 'tail-race', 'log_states_local', cityHash64(ProjectId));
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS `tail-race`.log_states_mv ON CLUSTER `prod`
+CREATE MATERIALIZED VIEW IF NOT EXISTS `tail-race`.log_states_mv
 TO `tail-race`.log_states_local
 AS SELECT ProjectId, toStartOfFiveMinutes(toDateTime(Timestamp, 'UTC')) AS Bucket, ServiceName, DeploymentId, ServerId, BuildId, SeverityNumber,
     groupUniqArrayIf(cityHash64(Uid), Uid != '') AS Uids, countIf(Uid = '') AS WithoutUid
 FROM `tail-race`.otel_logs_local
 GROUP BY ProjectId, Bucket, ServiceName, DeploymentId, ServerId, BuildId, SeverityNumber;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_scores_local ON CLUSTER `prod` (
+CREATE TABLE IF NOT EXISTS `tail-race`.otel_scores_local (
     Timestamp DateTime64(9) CODEC(Delta(8), ZSTD(1)),
     ProjectId LowCardinality(String) CODEC(ZSTD(1)),
     DeploymentId LowCardinality(String) CODEC(ZSTD(1)),
@@ -607,10 +246,10 @@ SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1,
     replicated_deduplication_window = 10000,
     replicated_deduplication_window_seconds = 604800;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_scores ON CLUSTER `prod` AS `tail-race`.otel_scores_local
+CREATE TABLE IF NOT EXISTS `tail-race`.otel_scores AS `tail-race`.otel_scores_local
 ENGINE = Distributed('prod', 'tail-race', 'otel_scores_local', cityHash64(ProjectId));
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS `tail-race`.otel_scores_mv ON CLUSTER `prod`
+CREATE MATERIALIZED VIEW IF NOT EXISTS `tail-race`.otel_scores_mv
 TO `tail-race`.otel_scores_local
 AS SELECT Timestamp, ProjectId, DeploymentId, ServerId, BuildId, ServiceName, Uid, TraceId, SpanId,
     LogAttributes['gen_ai.evaluation.name'] AS Name,
@@ -622,7 +261,7 @@ AS SELECT Timestamp, ProjectId, DeploymentId, ServerId, BuildId, ServiceName, Ui
 FROM `tail-race`.otel_logs_local
 WHERE EventName = 'gen_ai.evaluation.result';
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_gauge_local ON CLUSTER `prod` (
+CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_gauge_local (
     ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     ResourceSchemaUrl String CODEC(ZSTD(1)),
     ScopeName String CODEC(ZSTD(1)),
@@ -657,10 +296,10 @@ SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1,
     replicated_deduplication_window = 10000,
     replicated_deduplication_window_seconds = 604800;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_gauge ON CLUSTER `prod` AS `tail-race`.otel_metrics_gauge_local
+CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_gauge AS `tail-race`.otel_metrics_gauge_local
 ENGINE = Distributed('prod', 'tail-race', 'otel_metrics_gauge_local', cityHash64(ServiceName, MetricName));
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_sum_local ON CLUSTER `prod` (
+CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_sum_local (
     ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     ResourceSchemaUrl String CODEC(ZSTD(1)),
     ScopeName String CODEC(ZSTD(1)),
@@ -697,10 +336,10 @@ SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1,
     replicated_deduplication_window = 10000,
     replicated_deduplication_window_seconds = 604800;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_sum ON CLUSTER `prod` AS `tail-race`.otel_metrics_sum_local
+CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_sum AS `tail-race`.otel_metrics_sum_local
 ENGINE = Distributed('prod', 'tail-race', 'otel_metrics_sum_local', cityHash64(ServiceName, MetricName));
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_histogram_local ON CLUSTER `prod` (
+CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_histogram_local (
     ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     ResourceSchemaUrl String CODEC(ZSTD(1)),
     ScopeName String CODEC(ZSTD(1)),
@@ -741,10 +380,10 @@ SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1,
     replicated_deduplication_window = 10000,
     replicated_deduplication_window_seconds = 604800;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_histogram ON CLUSTER `prod` AS `tail-race`.otel_metrics_histogram_local
+CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_histogram AS `tail-race`.otel_metrics_histogram_local
 ENGINE = Distributed('prod', 'tail-race', 'otel_metrics_histogram_local', cityHash64(ServiceName, MetricName));
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_exponential_histogram_local ON CLUSTER `prod` (
+CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_exponential_histogram_local (
     ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     ResourceSchemaUrl String CODEC(ZSTD(1)),
     ScopeName String CODEC(ZSTD(1)),
@@ -789,10 +428,10 @@ SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1,
     replicated_deduplication_window = 10000,
     replicated_deduplication_window_seconds = 604800;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_exponential_histogram ON CLUSTER `prod` AS `tail-race`.otel_metrics_exponential_histogram_local
+CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_exponential_histogram AS `tail-race`.otel_metrics_exponential_histogram_local
 ENGINE = Distributed('prod', 'tail-race', 'otel_metrics_exponential_histogram_local', cityHash64(ServiceName, MetricName));
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_summary_local ON CLUSTER `prod` (
+CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_summary_local (
     ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     ResourceSchemaUrl String CODEC(ZSTD(1)),
     ScopeName String CODEC(ZSTD(1)),
@@ -825,10 +464,10 @@ SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1,
     replicated_deduplication_window = 10000,
     replicated_deduplication_window_seconds = 604800;
 
-CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_summary ON CLUSTER `prod` AS `tail-race`.otel_metrics_summary_local
+CREATE TABLE IF NOT EXISTS `tail-race`.otel_metrics_summary AS `tail-race`.otel_metrics_summary_local
 ENGINE = Distributed('prod', 'tail-race', 'otel_metrics_summary_local', cityHash64(ServiceName, MetricName));
 
-CREATE TABLE IF NOT EXISTS `tail-race`.model_prices ON CLUSTER `prod` (
+CREATE TABLE IF NOT EXISTS `tail-race`.model_prices (
     Version UInt64,
     Provider String COMMENT 'empty: any',
     Model String COMMENT 'a name, or its beginning followed by *',
@@ -841,7 +480,7 @@ ORDER BY (Version, Model, Provider, Since)
 SETTINGS replicated_deduplication_window = 10000,
     replicated_deduplication_window_seconds = 604800;
 
-CREATE VIEW IF NOT EXISTS `tail-race`.usage_hourly ON CLUSTER `prod` AS
+CREATE VIEW IF NOT EXISTS `tail-race`.usage_hourly AS
 WITH (SELECT groupArray((trimRight(Model, '*'), endsWith(Model, '*'), Provider, Since, Input, Output, CacheRead)) FROM (
     SELECT * FROM `tail-race`.model_prices WHERE Version = (SELECT max(Version) FROM `tail-race`.model_prices)
     ORDER BY length(trimRight(Model, '*')) DESC, endsWith(Model, '*'), Provider = '', Since DESC)) AS prices
@@ -855,7 +494,7 @@ FROM (
     GROUP BY ProjectId, Hour, ServiceName, DeploymentId, ServerId, BuildId, Provider, Model
 ));
 
-CREATE VIEW IF NOT EXISTS `tail-race`.trace_summaries ON CLUSTER `prod` AS
+CREATE VIEW IF NOT EXISTS `tail-race`.trace_summaries AS
 WITH (SELECT groupArray((trimRight(Model, '*'), endsWith(Model, '*'), Provider, Since, Input, Output, CacheRead)) FROM (
     SELECT * FROM `tail-race`.model_prices WHERE Version = (SELECT max(Version) FROM `tail-race`.model_prices)
     ORDER BY length(trimRight(Model, '*')) DESC, endsWith(Model, '*'), Provider = '', Since DESC)) AS prices
@@ -873,7 +512,7 @@ SELECT s.ProjectId AS ProjectId, s.TraceId AS TraceId, min(s.Start) AS Start, ma
 FROM `tail-race`.trace_states AS s FINAL
 GROUP BY s.ProjectId, s.TraceId;
 
-CREATE VIEW IF NOT EXISTS `tail-race`.trace_summaries_between ON CLUSTER `prod` AS
+CREATE VIEW IF NOT EXISTS `tail-race`.trace_summaries_between AS
 WITH (SELECT groupArray((trimRight(Model, '*'), endsWith(Model, '*'), Provider, Since, Input, Output, CacheRead)) FROM (
     SELECT * FROM `tail-race`.model_prices WHERE Version = (SELECT max(Version) FROM `tail-race`.model_prices)
     ORDER BY length(trimRight(Model, '*')) DESC, endsWith(Model, '*'), Provider = '', Since DESC)) AS prices
@@ -889,13 +528,13 @@ SELECT s.ProjectId AS ProjectId, s.TraceId AS TraceId, min(s.Start) AS Start, ma
     sum(arraySum((u, p) -> (u.4 - least(u.6, u.4)) * p.5 + least(u.6, u.4) * p.7 + u.5 * p.6, s.Usage,
         arrayMap(u -> arrayFirst(p -> if(p.2, startsWith(u.3, p.1), u.3 = p.1) AND (p.3 = '' OR p.3 = u.2) AND p.4 <= s.Hour, prices), s.Usage))) / 1000000 AS Cost
 FROM `tail-race`.trace_states AS s FINAL
-WHERE s.TraceId IN (SELECT TraceId FROM `tail-race`.trace_states
+WHERE s.TraceId GLOBAL IN (SELECT TraceId FROM `tail-race`.trace_states
         WHERE Hour >= toStartOfHour(toDateTime({since:DateTime64(9, 'UTC')})) AND Hour <= toDateTime({until:DateTime64(9, 'UTC')}))
     AND s.Hour >= toDateTime({since:DateTime64(9, 'UTC')}) - INTERVAL 25 HOUR AND s.Hour <= toDateTime({until:DateTime64(9, 'UTC')}) + INTERVAL 24 HOUR
 GROUP BY s.ProjectId, s.TraceId
 HAVING min(s.Start) >= {since:DateTime64(9, 'UTC')} AND min(s.Start) < {until:DateTime64(9, 'UTC')};
 
-CREATE VIEW IF NOT EXISTS `tail-race`.span_counts_hourly ON CLUSTER `prod` AS
+CREATE VIEW IF NOT EXISTS `tail-race`.span_counts_hourly AS
 SELECT ProjectId, Hour, ServiceName, DeploymentId, ServerId, BuildId, status.1 AS StatusCode, sum(status.2) AS Spans,
     sum(toUInt64(HasRoot = 1 AND if(RootStatus IN ('Ok', 'Error'), RootStatus, 'Unset') = status.1)) AS Traces
 FROM `tail-race`.trace_states FINAL
@@ -903,7 +542,7 @@ ARRAY JOIN [('Unset', length(UnsetIds)), ('Ok', length(OkIds)), ('Error', length
 WHERE status.2 > 0
 GROUP BY ProjectId, Hour, ServiceName, DeploymentId, ServerId, BuildId, StatusCode;
 
-CREATE VIEW IF NOT EXISTS `tail-race`.log_counts_hourly ON CLUSTER `prod` AS
+CREATE VIEW IF NOT EXISTS `tail-race`.log_counts_hourly AS
 SELECT ProjectId, toStartOfHour(Bucket) AS Hour, ServiceName, DeploymentId, ServerId, BuildId,
     multiIf(SeverityNumber = 0, 'unset', SeverityNumber < 5, 'trace', SeverityNumber < 9, 'debug', SeverityNumber < 13, 'info',
         SeverityNumber < 17, 'warn', SeverityNumber < 21, 'error', 'fatal') AS Level,
@@ -911,18 +550,6 @@ SELECT ProjectId, toStartOfHour(Bucket) AS Hour, ServiceName, DeploymentId, Serv
 FROM `tail-race`.log_states FINAL
 GROUP BY ProjectId, Hour, ServiceName, DeploymentId, ServerId, BuildId, Level;
 
-/* the rows of otel_traces_before_0002, if there is one, are inserted into otel_traces, part by part; then it is dropped */;
+DROP TABLE IF EXISTS `tail-race`.otel_traces_trace_id_ts_before_0002 SYNC;
 
-DROP TABLE IF EXISTS `tail-race`.otel_traces_trace_id_ts_before_0002 ON CLUSTER `prod` SYNC;
-
-/* the rows of otel_logs_before_0002, if there is one, are inserted into otel_logs, part by part; then it is dropped */;
-
-/* the rows of otel_metrics_gauge_before_0002, if there is one, are inserted into otel_metrics_gauge, part by part; then it is dropped */;
-
-/* the rows of otel_metrics_sum_before_0002, if there is one, are inserted into otel_metrics_sum, part by part; then it is dropped */;
-
-/* the rows of otel_metrics_histogram_before_0002, if there is one, are inserted into otel_metrics_histogram, part by part; then it is dropped */;
-
-/* the rows of otel_metrics_exponential_histogram_before_0002, if there is one, are inserted into otel_metrics_exponential_histogram, part by part; then it is dropped */;
-
-/* the rows of otel_metrics_summary_before_0002, if there is one, are inserted into otel_metrics_summary, part by part; then it is dropped */;
+DROP TABLE IF EXISTS `tail-race`.otel_traces_trace_id_ts_before_0002_local SYNC;
