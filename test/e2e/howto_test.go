@@ -22,6 +22,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailrace/tailrace/internal/docblocks"
 )
 
 // guide says what a page of docs/how-to needs to be run, and which of its commands are not run as they stand.
@@ -107,13 +109,13 @@ func read(t *testing.T, page string, g guide) {
 		r.shell = newShell(t, r.product)
 	}
 	used, ran := map[string]bool{}, 0
-	for _, b := range commandBlocks(page) {
-		if start, why := of(g.notHere, b.commands); start != "" {
+	for _, b := range docblocks.Read(page) {
+		if start, why := of(g.notHere, b.Commands); start != "" {
 			used[start] = true
 			t.Logf("not run: %s: %s", start, why)
 			continue
 		}
-		if start, do := of(g.instead, b.commands); start != "" {
+		if start, do := of(g.instead, b.Commands); start != "" {
 			used[start] = true
 			do(r)
 			continue

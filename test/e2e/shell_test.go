@@ -18,33 +18,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailrace/tailrace/internal/docblocks"
 )
-
-// block is a block of commands of a document, and what it says that they print.
-type block struct{ commands, prints string }
-
-// commandBlocks reads the ```sh blocks of a document, and the ```text block that may follow each.
-func commandBlocks(document string) []block {
-	var all []block
-	var kind string
-	for line := range strings.Lines(document) {
-		fence, isFence := strings.CutPrefix(strings.TrimSpace(line), "```")
-		switch {
-		case isFence && kind != "":
-			kind = ""
-		case isFence:
-			kind = fence
-			if kind == "sh" {
-				all = append(all, block{})
-			}
-		case kind == "sh":
-			all[len(all)-1].commands += line
-		case kind == "text":
-			all[len(all)-1].prints += line
-		}
-	}
-	return all
-}
 
 const endOfBlock = "===== end of block"
 
@@ -98,10 +74,10 @@ func (s *shell) run(commands string) string {
 
 // expect runs a block and looks for each line of what it is to print. What only looks is repeated, as a person does: data takes a
 // moment to the place where it is looked for.
-func (s *shell) expect(b block, addresses *strings.Replacer) {
+func (s *shell) expect(b docblocks.Block, addresses *strings.Replacer) {
 	s.t.Helper()
-	commands := addresses.Replace(b.commands)
-	looks := b.prints != "" && (strings.HasPrefix(commands, "curl ") || strings.HasPrefix(commands, "tailctl tail ") || strings.HasPrefix(commands, "ls "))
+	commands := addresses.Replace(b.Commands)
+	looks := b.Prints != "" && (strings.HasPrefix(commands, "curl ") || strings.HasPrefix(commands, "tailctl tail ") || strings.HasPrefix(commands, "ls "))
 	deadline := time.Now().Add(30 * time.Second)
 	for {
 		once := commands
@@ -109,7 +85,7 @@ func (s *shell) expect(b block, addresses *strings.Replacer) {
 			once = "{\n" + commands + "} || true"
 		}
 		printed, missing := s.run(once), ""
-		for line := range strings.Lines(b.prints) {
+		for line := range strings.Lines(b.Prints) {
 			if !strings.Contains(printed, strings.TrimSpace(line)) {
 				missing = line
 			}
