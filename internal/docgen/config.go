@@ -107,7 +107,7 @@ func (w *walker) key(path string, f reflect.StructField, v reflect.Value, doc de
 	}
 	fallback := ""
 	value, known := optional(v)
-	if known && !section(typ) && !switches(typ) && !(w.within > 0 && value.IsZero()) {
+	if known && !section(typ) && !switches(typ) && (w.within == 0 || !value.IsZero()) {
 		fallback = defaultOf(value)
 	}
 	w.rows = append(w.rows, []string{"`" + path + "`", kindName(typ, kinds), fallback, doc.render(path)})
