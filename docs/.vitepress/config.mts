@@ -15,7 +15,7 @@ export default defineConfig({
   srcDir: '..',
   outDir: '../_build/docs',
   cacheDir: '../_build/docs-cache',
-  srcExclude: ['**/{node_modules,dist,testdata,internal,documentation.md}/**', '**/documentation.md', '_build/**', 'bench/**', 'data/**', 'embedded/**', 'examples/**', 'test/**', 'web/**'],
+  srcExclude: ['**/{node_modules,dist,testdata,internal}/**', '**/documentation.md', '_build/**', 'bench/**', 'data/**', 'embedded/**', 'examples/**', 'test/**', 'web/**'],
   rewrites: {
     'README.md': 'about.md',
     'CHANGELOG.md': 'changelog.md',

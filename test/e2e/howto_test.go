@@ -37,8 +37,8 @@ type guide struct {
 }
 
 const (
-	noCluster = "needs a cluster, and an image registry; the chart is held by `make check-helm`"
-	noPyPI    = "needs packages of the Python Package Index, which CI has no access to"
+	noCluster = "needs a cluster and a registry of images; `make check-helm` renders the chart with the values of the page"
+	noPyPI    = "needs packages of the Python Package Index, which the machines of the tests can't reach"
 	asRoot    = "needs root and a systemd of its own: TestHowToSystemd of test/package runs it"
 )
 
@@ -276,6 +276,7 @@ func startOnContrib(r *reader) {
 	p.configs = []string{"config/otlp-only.yaml", r.path("store.yaml")}
 	p.start()
 	if strings.Contains(string(text), "dry_run") {
+		p.await(30*time.Second, "healthy", p.healthy) // before that, nothing listens to a signal
 		p.await(30*time.Second, "a dry run", func() error {
 			if !p.logged("dry_run: would run") || !p.logged("the database is left as it is") {
 				return errors.New("no statements in the log")
