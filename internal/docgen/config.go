@@ -25,6 +25,10 @@ func configuration(root string, all []found) (string, error) {
 	var errs []error
 	docs := newComments(root)
 	for _, f := range all {
+		if f.config == nil {
+			fmt.Fprintf(&b, "## %s\n\nA module of its own; its keys are in [its README](%s).\n\n", f.title(), f.readme())
+			continue
+		}
 		if err := switchOn(f.config); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", f.folder, err))
 		}
