@@ -14,6 +14,7 @@ EXAMPLE := examples/agent/node_modules/.package-lock.json
 SDK_APP := test/e2e/sdk/node_modules/.package-lock.json
 WEB_MODULES := web/node_modules/.package-lock.json
 BROWSER := test/browser/node_modules/.package-lock.json
+DOCS_MODULES := docs/node_modules/.package-lock.json
 UI := extension/consoleextension/internal/ui/dist
 # Unit tests of packages that only exist to be run through the binary live behind the e2e tag.
 PKGS := ./...
@@ -90,6 +91,14 @@ $(WEB_MODULES): web/package-lock.json
 
 $(BROWSER): test/browser/package-lock.json
 	@cd test/browser && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json
+
+$(DOCS_MODULES): docs/package-lock.json
+	@echo "npm ci: what the site of the documentation is built with"
+	@cd docs && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json
+
+.PHONY: docs
+docs: $(DOCS_MODULES) ## The documentation as a site, in _build/docs; a dead link is an error
+	@cd docs && npm run --silent build
 
 # The built files are committed, so that whoever builds a collector with the console needs no Node.
 .PHONY: web
@@ -173,7 +182,7 @@ lint: ## golangci-lint
 	cd extension/natsextension && $(GO_TOOL) golangci-lint run ./...
 
 .PHONY: generate
-generate: ## Run mdatagen for every component
+generate: ## Run mdatagen for every component, and make docs/reference from the code
 	go generate ./...
 	cd extension/natsextension && go generate ./...
 
@@ -275,4 +284,4 @@ bench-schema: clickhouse ## Bytes, inserts and questions of the tables beside co
 
 .PHONY: clean
 clean: ## Remove what was built (not ./data)
-	rm -rf $(BUILD) embedded/clickhouse/node_modules examples/agent/node_modules test/e2e/sdk/node_modules web/node_modules web/dist test/browser/node_modules
+	rm -rf $(BUILD) embedded/clickhouse/node_modules examples/agent/node_modules test/e2e/sdk/node_modules web/node_modules web/dist test/browser/node_modules docs/node_modules

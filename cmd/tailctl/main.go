@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
+//go:generate go test -count=1 -run TestReference . -update
+
 func main() {
 	// The kernel kills what `tailctl run` runs when the thread ends that started it: this one never does before the process.
 	runtime.LockOSThread()

@@ -84,10 +84,13 @@ type Config struct {
 
 // RotationConfig says when a segment is complete: whatever comes first.
 type RotationConfig struct {
-	MaxBytes   int64         `mapstructure:"max_bytes"`
-	MaxRecords int64         `mapstructure:"max_records"`
-	MaxAge     time.Duration `mapstructure:"max_age"`
-	Idle       time.Duration `mapstructure:"idle"`
+	// MaxBytes and MaxRecords of a segment; a batch is never divided.
+	MaxBytes   int64 `mapstructure:"max_bytes"`
+	MaxRecords int64 `mapstructure:"max_records"`
+	// MaxAge counts from a segment's first record.
+	MaxAge time.Duration `mapstructure:"max_age"`
+	// Idle counts from its last one.
+	Idle time.Duration `mapstructure:"idle"`
 }
 
 var _ confmap.Validator = (*Config)(nil)

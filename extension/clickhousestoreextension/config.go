@@ -20,7 +20,8 @@ type Config struct {
 	// Endpoint is tcp://host:port (native protocol) or http(s)://host:port; several hosts are separated by commas.
 	Endpoint string `mapstructure:"endpoint"`
 	// Database holds all tables; it is created when missing.
-	Database string              `mapstructure:"database"`
+	Database string `mapstructure:"database"`
+	// Username and Password of ClickHouse.
 	Username string              `mapstructure:"username"`
 	Password configopaque.String `mapstructure:"password"`
 	// TLS encrypts the connection when the key is present; `tls: {}` uses the system's certificates.

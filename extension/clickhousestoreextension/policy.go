@@ -14,6 +14,7 @@ import (
 
 // RetentionConfig is how long rows are kept, counted from their own time; 0s keeps them for ever.
 type RetentionConfig struct {
+	// Spans, Logs, Metrics and Scores are kept this long in their tables.
 	Spans   time.Duration `mapstructure:"spans"`
 	Logs    time.Duration `mapstructure:"logs"`
 	Metrics time.Duration `mapstructure:"metrics"`
@@ -24,7 +25,7 @@ type RetentionConfig struct {
 	Projects map[string]ProjectRetentionConfig `mapstructure:"projects"`
 }
 
-// ProjectRetentionConfig has the keys that differ for a project.
+// ProjectRetentionConfig has the keys of RetentionConfig that differ for a project.
 type ProjectRetentionConfig struct {
 	Spans   *time.Duration `mapstructure:"spans"`
 	Logs    *time.Duration `mapstructure:"logs"`
@@ -57,7 +58,8 @@ type PriceConfig struct {
 	// Provider narrows it to one provider.
 	Provider string `mapstructure:"provider"`
 	// Since is the day from which it holds, such as 2026-03-01, which YAML makes a time of unless it is quoted; absent: ever.
-	Since  any     `mapstructure:"since"`
+	Since any `mapstructure:"since"`
+	// Input and Output are the prices of a million tokens that a model reads and writes.
 	Input  float64 `mapstructure:"input"`
 	Output float64 `mapstructure:"output"`
 	// CacheRead is that of input tokens that were read from a cache; without it they cost as the others.

@@ -34,9 +34,9 @@ type BuildConfig struct {
 	Deploy []string `mapstructure:"deploy"`
 	// Deploys are the ids of servers that are started, or started again, at the end.
 	Deploys []string `mapstructure:"deploys"`
-	// Timeout bounds a run, the wait in the queue excepted. A pointer, because 0 has a meaning: no limit.
+	// Timeout bounds a run, the wait in the queue excepted (10m); 0s is no limit.
 	Timeout *time.Duration `mapstructure:"timeout"`
-	// OnStart runs the build when the collector starts and when its definition changes; nil is true.
+	// OnStart runs the build when the collector starts and when its definition changes; true when it is not given.
 	OnStart *bool `mapstructure:"on_start"`
 
 	envFileSum string // see sumEnvFile

@@ -39,19 +39,24 @@ type Config struct {
 	Guardian GuardianConfig `mapstructure:"guardian"`
 	// DrainTimeout is how long the last output may take through the pipelines after the processes have ended.
 	DrainTimeout time.Duration `mapstructure:"drain_timeout"`
-	MaxLineBytes int           `mapstructure:"max_line_bytes"`
+	// MaxLineBytes of a line; longer ones come in parts.
+	MaxLineBytes int `mapstructure:"max_line_bytes"`
 	// BufferBytes bounds the output of one server that waits for runner_log.
 	BufferBytes int `mapstructure:"buffer_bytes"`
 	// OnOverflow says what happens when BufferBytes of a server are full: block or drop_oldest.
-	OnOverflow     string             `mapstructure:"on_overflow"`
-	RestartBackoff BackoffConfig      `mapstructure:"restart_backoff"`
-	RestartLimit   RestartLimitConfig `mapstructure:"restart_limit"`
+	OnOverflow string `mapstructure:"on_overflow"`
+	// RestartBackoff is the wait before a restart.
+	RestartBackoff BackoffConfig `mapstructure:"restart_backoff"`
+	// RestartLimit gives up a server that was started again too often.
+	RestartLimit RestartLimitConfig `mapstructure:"restart_limit"`
 	// Ports is where servers with AssignPort get theirs from.
 	Ports PortsConfig `mapstructure:"ports"`
 	// HealthReportInterval is the time between two events that repeat the health of a server with what it uses; 0: never.
-	HealthReportInterval time.Duration  `mapstructure:"health_report_interval"`
-	Servers              []ServerConfig `mapstructure:"servers"`
-	Builds               []BuildConfig  `mapstructure:"builds"`
+	HealthReportInterval time.Duration `mapstructure:"health_report_interval"`
+	// Servers are the processes that it runs.
+	Servers []ServerConfig `mapstructure:"servers"`
+	// Builds run to their end; what they share with servers means the same.
+	Builds []BuildConfig `mapstructure:"builds"`
 	// MaxParallelBuilds is how many builds run at the same time; the others wait in a queue.
 	MaxParallelBuilds int `mapstructure:"max_parallel_builds"`
 	// Control is the API for those who start and stop servers at run time.
@@ -89,6 +94,7 @@ func validateOverflow(key, value string) error {
 
 // BackoffConfig is the wait before a restart.
 type BackoffConfig struct {
+	// InitialInterval is the first wait; it doubles with each failure, up to MaxInterval.
 	InitialInterval time.Duration `mapstructure:"initial_interval"`
 	MaxInterval     time.Duration `mapstructure:"max_interval"`
 	// ResetAfter is how long a process has to run for the wait to begin at InitialInterval again.
@@ -97,19 +103,22 @@ type BackoffConfig struct {
 
 // ServerConfig is one child process.
 type ServerConfig struct {
-	ID         string `mapstructure:"id"`
+	// ID is unique, and what its records have as server.id or build.id.
+	ID string `mapstructure:"id"`
+	// Project and Deployment are its project.id and deployment.id; without them the identity processor decides.
 	Project    string `mapstructure:"project"`
 	Deployment string `mapstructure:"deployment"`
 	// Command is the program and its arguments; there is no shell.
 	Command []string `mapstructure:"command"`
-	Dir     string   `mapstructure:"dir"`
-	// Env may hold secrets, so its values are never printed.
+	// Dir is the working folder; empty: that of the collector.
+	Dir string `mapstructure:"dir"`
+	// Env are further variables. They may be secrets, so they are never printed.
 	Env map[string]configopaque.String `mapstructure:"env"`
-	// InheritEnv replaces that of the runner; nil does not, an empty list inherits nothing.
+	// InheritEnv replaces that of the runner; an empty list inherits nothing.
 	InheritEnv []string `mapstructure:"inherit_env"`
 	// EnvFile is read at each start; Env wins over it.
 	EnvFile string `mapstructure:"env_file"`
-	// AssignPort hands one of Ports over as PORT.
+	// AssignPort hands a free one of the runner's ports over as PORT.
 	AssignPort bool `mapstructure:"assign_port"`
 	// User and Group are names or numbers; empty: as the collector. Umask is octal digits; empty: that of the collector.
 	User   string       `mapstructure:"user"`
@@ -119,13 +128,15 @@ type ServerConfig struct {
 	// OnOverflow is that of the runner when empty.
 	OnOverflow string `mapstructure:"on_overflow"`
 	// Labels become attributes of the resource.
-	Labels    map[string]string  `mapstructure:"labels"`
+	Labels map[string]string `mapstructure:"labels"`
+	// DependsOn is what the first start waits for.
 	DependsOn []DependencyConfig `mapstructure:"depends_on"`
-	Restart   supervise.Restart  `mapstructure:"restart"`
-	// StopSignal and GracePeriod replace those of the runner; empty and nil don't.
+	// Restart says when a process that has ended is started again: never, on_failure (when empty) or always.
+	Restart supervise.Restart `mapstructure:"restart"`
+	// StopSignal and GracePeriod replace those of the runner.
 	StopSignal  string         `mapstructure:"stop_signal"`
 	GracePeriod *time.Duration `mapstructure:"grace_period"`
-	// Health is nil when a running server counts as healthy.
+	// Health is the health check; without it a running server counts as healthy.
 	Health *HealthConfig `mapstructure:"health"`
 
 	envFileSum string // see sumEnvFile

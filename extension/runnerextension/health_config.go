@@ -31,24 +31,30 @@ type HealthConfig struct {
 	TCP  *TCPProbeConfig  `mapstructure:"tcp"`
 	// Command runs in the folder and the environment of the server; exit code 0 is healthy.
 	Command []string `mapstructure:"command"`
-	// StartInterval is the time between two probes while the server starts, Interval the one after that.
+	// StartInterval is the time between two probes while the server starts (1s), Interval the one after that (10s).
 	StartInterval time.Duration `mapstructure:"start_interval"`
 	Interval      time.Duration `mapstructure:"interval"`
-	Timeout       time.Duration `mapstructure:"timeout"`
-	// StartPeriod is how long a starting server may fail its probes. A pointer, because 0 has a meaning.
-	StartPeriod        *time.Duration `mapstructure:"start_period"`
-	HealthyThreshold   int            `mapstructure:"healthy_threshold"`
-	UnhealthyThreshold int            `mapstructure:"unhealthy_threshold"`
-	RestartOnUnhealthy bool           `mapstructure:"restart_on_unhealthy"`
+	// Timeout of one probe (5s).
+	Timeout time.Duration `mapstructure:"timeout"`
+	// StartPeriod is how long a starting server may fail its probes (30s).
+	StartPeriod *time.Duration `mapstructure:"start_period"` // a pointer, because 0 has a meaning
+	// HealthyThreshold and UnhealthyThreshold are the results in a row that change the state (1 and 3).
+	HealthyThreshold   int `mapstructure:"healthy_threshold"`
+	UnhealthyThreshold int `mapstructure:"unhealthy_threshold"`
+	// RestartOnUnhealthy stops a server that became unhealthy, as a failure.
+	RestartOnUnhealthy bool `mapstructure:"restart_on_unhealthy"`
 }
 
 // HTTPProbeConfig is a GET, either of a path on localhost or of a URL.
 type HTTPProbeConfig struct {
+	// Path on localhost; / when empty.
 	Path string `mapstructure:"path"`
 	// Port is that of assign_port or of PORT in env when it is not set.
-	Port         int    `mapstructure:"port"`
-	URL          string `mapstructure:"url"`
-	ExpectStatus []int  `mapstructure:"expect_status"`
+	Port int `mapstructure:"port"`
+	// URL stands instead of Path and Port.
+	URL string `mapstructure:"url"`
+	// ExpectStatus lists the codes that are healthy; when empty, those from 200 to 399.
+	ExpectStatus []int `mapstructure:"expect_status"`
 }
 
 // TCPProbeConfig is a connection to localhost.

@@ -17,6 +17,7 @@ import (
 
 // RestartLimitConfig gives up a server that was started again Count times within Window.
 type RestartLimitConfig struct {
+	// Count of starts within Window; 0 is no limit.
 	Count  int           `mapstructure:"count"`
 	Window time.Duration `mapstructure:"window"`
 }
@@ -24,8 +25,9 @@ type RestartLimitConfig struct {
 // DependencyConfig is what a server waits for before its first start.
 type DependencyConfig struct {
 	// Either Server or Build is set. A Build has no Condition: it has to succeed.
-	Server    string              `mapstructure:"server"`
-	Build     string              `mapstructure:"build"`
+	Server string `mapstructure:"server"`
+	Build  string `mapstructure:"build"`
+	// Condition of the server: healthy (when empty), running or completed.
 	Condition supervise.Condition `mapstructure:"condition"`
 }
 

@@ -13,6 +13,7 @@ import (
 
 // PortsConfig is a range of ports, both ends included.
 type PortsConfig struct {
+	// From and To are the first and the last one.
 	From int `mapstructure:"from"`
 	To   int `mapstructure:"to"`
 }

@@ -62,6 +62,7 @@ const MetadataToken = "x-tailrace-token"
 
 // Identity says what a resource belongs to. Empty fields are unknown.
 type Identity struct {
+	// Project, Deployment, Server and Build are the ids.
 	Project    string `mapstructure:"project"`
 	Deployment string `mapstructure:"deployment"`
 	Server     string `mapstructure:"server"`

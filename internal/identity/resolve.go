@@ -30,6 +30,7 @@ func (s Source) String() string {
 
 // Aliases are resource attributes that stand in for a canonical one when that is missing, the first one present wins.
 type Aliases struct {
+	// Project, Deployment, Server and Build list the attributes that may stand for each of the ids.
 	Project    []string `mapstructure:"project"`
 	Deployment []string `mapstructure:"deployment"`
 	Server     []string `mapstructure:"server"`

@@ -45,12 +45,19 @@ type Config struct {
 
 // Token is one entry of the token table.
 type Token struct {
+	// Token as senders show it; keep it out of the file with ${env:…}.
 	Token             configopaque.String `mapstructure:"token"`
 	identity.Identity `mapstructure:",squash"`
 }
 
 // AuthAttributes maps each id to the name of an attribute of the auth data. Empty ones are not looked at.
-type AuthAttributes identity.Identity
+type AuthAttributes struct {
+	// Project, Deployment, Server and Build name the attribute that holds each of the ids.
+	Project    string `mapstructure:"project"`
+	Deployment string `mapstructure:"deployment"`
+	Server     string `mapstructure:"server"`
+	Build      string `mapstructure:"build"`
+}
 
 var _ component.Config = (*Config)(nil)
 

@@ -31,7 +31,7 @@ type Quota struct {
 	BytesPerSecond bytesize.Size `mapstructure:"bytes_per_second"`
 	// RecordsPerSecond counts spans, log records and data points.
 	RecordsPerSecond int `mapstructure:"records_per_second"`
-	// Burst is for how long a project that was silent may send at once what it may send in that time; 0 is defaultBurst.
+	// Burst is for how long a project that was silent may send at once what it may send in that time; 0 is 10s.
 	Burst time.Duration `mapstructure:"burst"`
 }
 

@@ -21,9 +21,9 @@ const (
 type Config struct {
 	// Path is the base folder of the segments: {path}/{spans|logs|metrics|scores}/{project}/*.jsonl.
 	Path string `mapstructure:"path"`
-	// Store is the clickhouse_store extension that owns the tables; nil sends without asking.
+	// Store is the clickhouse_store extension that owns the tables; without it, batches are sent without asking.
 	Store *component.ID `mapstructure:"store"`
-	// Console is the console extension that shows how loading does; nil: none.
+	// Console is the console extension that shows how loading does.
 	Console *component.ID `mapstructure:"console"`
 	// StatePath is where manifests and offsets are kept; empty is {path}/.ingest.
 	StatePath string `mapstructure:"state_path"`

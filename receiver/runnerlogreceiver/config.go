@@ -59,7 +59,7 @@ type Config struct {
 	scraperhelper.ControllerConfig `mapstructure:",squash"`
 	// MetricsBuilderConfig switches single metrics off.
 	metadata.MetricsBuilderConfig `mapstructure:",squash"`
-	// Listen takes the output of processes that others run; nil: not.
+	// Listen takes the output of processes that others run; without it, none is taken.
 	Listen *ListenConfig `mapstructure:"listen"`
 
 	runnerNamed bool // by the YAML
@@ -67,7 +67,7 @@ type Config struct {
 	_ struct{}
 }
 
-// ServerConfig holds the keys that differ for one server; what is not given is as for all.
+// ServerConfig holds the keys of Config that differ for one server; what is not given is as for all.
 type ServerConfig struct {
 	Parse          *string `mapstructure:"parse"`
 	Multiline      *bool   `mapstructure:"multiline"`

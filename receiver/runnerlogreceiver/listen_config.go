@@ -23,16 +23,20 @@ type ListenConfig struct {
 	Socket string `mapstructure:"socket"`
 	// Mode is that of the socket, in octal digits: who may write to it may send lines for any server.
 	Mode string `mapstructure:"mode"`
-	// TCP is for runners that can't reach the socket; nil: none.
+	// TCP is for runners that can't reach the socket.
 	TCP *ListenTCPConfig `mapstructure:"tcp"`
 	// OTLPEndpoint is told to runners, which hand it to their commands; empty: none.
-	OTLPEndpoint   string `mapstructure:"otlp_endpoint"`
-	MaxConnections int    `mapstructure:"max_connections"`
-	MaxLineBytes   int    `mapstructure:"max_line_bytes"`
+	OTLPEndpoint string `mapstructure:"otlp_endpoint"`
+	// MaxConnections at the same time; each run has one.
+	MaxConnections int `mapstructure:"max_connections"`
+	// MaxLineBytes of a line; longer ones come in parts.
+	MaxLineBytes int `mapstructure:"max_line_bytes"`
 	// WindowBytes bounds what of one runner waits for the pipeline.
-	WindowBytes  int           `mapstructure:"window_bytes"`
+	WindowBytes int `mapstructure:"window_bytes"`
+	// HelloTimeout is how long a runner may take to say who it is.
 	HelloTimeout time.Duration `mapstructure:"hello_timeout"`
-	IdleTimeout  time.Duration `mapstructure:"idle_timeout"`
+	// IdleTimeout is how long a runner may say nothing before its connection is ended.
+	IdleTimeout time.Duration `mapstructure:"idle_timeout"`
 	// LostAfter is how long a runner may be away before that is an event.
 	LostAfter time.Duration `mapstructure:"lost_after"`
 	// Remember is how long a run is known after its runner has gone.
@@ -44,8 +48,10 @@ type ListenConfig struct {
 
 // ListenTCPConfig is a TCP address of this machine.
 type ListenTCPConfig struct {
-	Endpoint string              `mapstructure:"endpoint"`
-	Token    configopaque.String `mapstructure:"token"`
+	// Endpoint is an address on loopback, as host:port.
+	Endpoint string `mapstructure:"endpoint"`
+	// Token is what runners have to show: at least 16 characters.
+	Token configopaque.String `mapstructure:"token"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}

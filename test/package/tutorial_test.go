@@ -14,55 +14,48 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailrace/tailrace/internal/docblocks"
 )
-
-// block is a block of commands of a document, and what it says that they print.
-type block struct{ commands, prints string }
-
-// blocks reads the ```sh blocks of a document, and the ```text block that may follow each.
-func blocks(document string) []block {
-	var all []block
-	var kind string
-	for line := range strings.Lines(document) {
-		fence, isFence := strings.CutPrefix(strings.TrimSpace(line), "```")
-		switch {
-		case isFence && kind != "":
-			kind = ""
-		case isFence:
-			kind = fence
-			if kind == "sh" {
-				all = append(all, block{})
-			}
-		case kind == "sh":
-			all[len(all)-1].commands += line
-		case kind == "text":
-			all[len(all)-1].prints += line
-		}
-	}
-	return all
-}
 
 // A newcomer on a clean Debian gets by the tutorial's text alone to the first data, and to the end.
 func TestTutorial(t *testing.T) {
-	raw, err := os.ReadFile(filepath.Join(repository, "docs/tutorial.md"))
-	require.NoError(t, err)
-	all := blocks(string(raw))
+	all := document(t, "docs/tutorial.md")
 	require.Greater(t, len(all), 8)
+	follow(t, all)
+}
 
+// The guide for systemd is followed on the same Debian; it goes on where a newcomer has installed the packages.
+func TestHowToSystemd(t *testing.T) {
+	all := document(t, "docs/how-to/systemd.md")
+	require.Len(t, all, 4)
+	follow(t, all)
+}
+
+func document(t *testing.T, name string) []docblocks.Block {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(repository, name))
+	require.NoError(t, err)
+	return docblocks.Read(string(raw))
+}
+
+// follow runs the commands of a document on a clean Debian.
+func follow(t *testing.T, all []docblocks.Block) {
+	t.Helper()
 	packages := newest(t)
 	r := newRoot(t)
 	r.add(packages["tailrace"], packages["tailrace-clickhouse"])
 	// One shell for all, as for a person: variables of one block are there in the next one. And it takes a second to read on.
 	var script strings.Builder
 	for _, b := range all {
-		script.WriteString(b.commands + "\necho; echo '=====' end of block; sleep 1\n")
+		script.WriteString(b.Commands + "\necho; echo '=====' end of block; sleep 1\n")
 	}
 	began := time.Now()
 	outputs := strings.Split(r.run(script.String()), "===== end of block\n")
 	require.Len(t, outputs, len(all)+1)
 	for i, b := range all {
-		for line := range strings.Lines(b.prints) {
-			assert.Contains(t, outputs[i], strings.TrimSpace(line), b.commands)
+		for line := range strings.Lines(b.Prints) {
+			assert.Contains(t, outputs[i], strings.TrimSpace(line), b.Commands)
 		}
 	}
 	t.Logf("all commands in %s", time.Since(began).Round(time.Second))

@@ -6,7 +6,9 @@
 package helm
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -107,6 +109,22 @@ func TestEverythingSwitched(t *testing.T) {
 		assert.True(t, volumes[m.Name], m.Name)
 	}
 	assert.Len(t, objects["Service"].(*corev1.Service).Spec.Ports, 3)
+}
+
+// The values that the guide has for a console with users are the chart's, and the files are where the configuration looks for them.
+func TestValuesOfTheGuide(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/how-to/kubernetes.md")
+	require.NoError(t, err)
+	blocks := strings.Split(string(text), "```yaml\n")
+	require.Len(t, blocks, 3)
+	values, _, _ := strings.Cut(blocks[2], "```")
+	file := filepath.Join(t.TempDir(), "users.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(values), 0o600))
+	objects := render(t, "--values", file, "--set-file", "config=../../../config/team.yaml")
+	c := objects["StatefulSet"].(*appsv1.StatefulSet).Spec.Template.Spec.Containers[0]
+	assert.Contains(t, c.Env, corev1.EnvVar{Name: "TAILRACE_HTPASSWD", Value: "/etc/tailrace-users/htpasswd"})
+	assert.Contains(t, c.VolumeMounts, corev1.VolumeMount{Name: "users", ReadOnly: true, MountPath: "/etc/tailrace-users"})
+	assert.Contains(t, objects["ConfigMap"].(*corev1.ConfigMap).Data["tailrace.yaml"], "auth:")
 }
 
 // A change of the configuration starts the pod anew; a key that is mistyped is refused.
