@@ -217,7 +217,7 @@ func (d *downloader) fetch(ctx context.Context, b *bucket, o object) (err error)
 	if err != nil {
 		return b.failed("download", o.key(), err)
 	}
-	defer src.Close()
+	defer func() { _ = src.Close() }()
 	attrs, err := b.Attributes(ctx, o.key())
 	if err != nil {
 		return b.failed("look at", o.key(), err)

@@ -5,6 +5,7 @@ package objectstoreextension
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -20,7 +21,7 @@ func TestKillPoints(t *testing.T) {
 	for _, after := range []string{afterMove, afterDelete} {
 		for _, deletes := range []bool{false, true} {
 			for _, point := range []string{pointUploaded, pointReady, pointClaimed, pointKnown, pointHanded, pointCopied} {
-				t.Run(after+"/"+point, func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s/ingest_deletes_%t/%s", after, deletes, point), func(t *testing.T) {
 					if point == pointCopied && after == afterDelete {
 						return // what is deleted is not copied
 					}

@@ -4,7 +4,6 @@
 package objectstoreextension
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -189,5 +188,3 @@ func sometimes(seed uint64) func(string, string) error {
 	points := []string{pointUploaded, pointReady, pointClaimed, pointKnown, pointHanded, pointCopied}
 	return killing(points[rng.IntN(len(points))], 1+rng.IntN(10))
 }
-
-func background() context.Context { return context.Background() }
