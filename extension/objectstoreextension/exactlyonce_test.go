@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -96,6 +97,33 @@ func TestUploadedAgainAfterLoading(t *testing.T) {
 			require.Len(t, w.objects(dirClaims), 8)
 		})
 	}
+}
+
+// TestUploadedAgainBeforeLoading: the object is there already, and stays as it is.
+func TestUploadedAgainBeforeLoading(t *testing.T) {
+	w := newWorld(t)
+	w.write(8)
+	_, err := w.upload(killing(pointUploaded, 1))
+	require.ErrorIs(t, err, errKilled)
+	times := map[string]time.Time{}
+	for _, key := range w.objects("") {
+		info, err := os.Stat(filepath.Join(w.bucket, "p", key))
+		require.NoError(t, err)
+		times[key] = info.ModTime()
+	}
+	require.NotEmpty(t, times)
+	left, err := w.upload(never)
+	require.NoError(t, err)
+	require.Zero(t, left)
+	all, young, err := pending(w.edge, 0)
+	require.NoError(t, err)
+	require.Zero(t, len(all)+young)
+	for key, at := range times {
+		info, err := os.Stat(filepath.Join(w.bucket, "p", key))
+		require.NoError(t, err)
+		require.Equal(t, at, info.ModTime(), "%s was written again", key)
+	}
+	require.Len(t, w.objects(""), 8)
 }
 
 // TestCentresShareABucket: several centres with folders of their own, which are killed and come back.

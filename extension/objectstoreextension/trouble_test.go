@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/collector/extension/extensiontest"
 
 	"github.com/tailrace/tailrace/extension/objectstoreextension/internal/metadata"
+	"github.com/tailrace/tailrace/internal/segment"
 )
 
 func TestKeysOfObjects(t *testing.T) {
@@ -175,6 +176,15 @@ func eventually(t *testing.T, what string, check func() bool) {
 	require.Eventually(t, check, time.Minute, 10*time.Millisecond, what)
 }
 
+// putAway reports whether n objects are below processed/, and none in its place.
+func (w *world) putAway(n int) bool {
+	waiting := 0
+	for _, t := range segment.Types() {
+		waiting += len(w.objects(string(t)))
+	}
+	return waiting == 0 && len(w.objects(dirProcessed)) == n
+}
+
 func TestBucketAwayForAWhile(t *testing.T) {
 	w := newWorld(t)
 	require.NoError(t, os.Remove(w.bucket))
@@ -195,7 +205,7 @@ func TestBucketAwayForAWhile(t *testing.T) {
 	require.NoError(t, os.Mkdir(w.bucket, 0o750))
 	eventually(t, "everything loaded", func() bool {
 		w.ingest(centre)
-		return len(w.loaded) == 4 && len(w.objects("processed")) == 4
+		return len(w.loaded) == 4 && w.putAway(4)
 	})
 	for _, h := range []*statusHost{edge, there} {
 		eventually(t, "ok as status", func() bool {
@@ -251,7 +261,7 @@ func TestOneCollectorAFolder(t *testing.T) {
 	w.write(4)
 	eventually(t, "the second took over", func() bool {
 		w.ingest(centre)
-		return len(w.loaded) == 4 && len(w.objects("processed")) == 4
+		return len(w.loaded) == 4 && w.putAway(4)
 	})
 	stopEdge()
 	w.requireOnce(centre)
