@@ -117,7 +117,7 @@ func freePort(t *testing.T) int {
 
 func await(t *testing.T, what string, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(5 * time.Minute)
+	deadline := time.Now().Add(3 * time.Minute)
 	for {
 		err := check()
 		if err == nil {
@@ -145,11 +145,11 @@ func newWorld(t *testing.T) *world {
 	root := filepath.Join(w.dir, "s3")
 	w.bucket = filepath.Join(root, name)
 	require.NoError(t, os.MkdirAll(w.bucket, 0o750))
-	require.NoError(t, os.MkdirAll(filepath.Join(w.dir, "s3-meta"), 0o750))
+	require.NoError(t, os.MkdirAll(filepath.Join(w.dir, "metadata"), 0o750))
 	port := freePort(t)
 	w.endpoint = fmt.Sprintf("http://127.0.0.1:%d", port)
 	w.s3 = newProcess(t, filepath.Join(w.dir, "s3.log"), []string{"ROOT_ACCESS_KEY=" + access, "ROOT_SECRET_KEY=" + secret},
-		build(t, "object-store", "versitygw"), "--port", fmt.Sprintf("127.0.0.1:%d", port), "posix", "--sidecar", filepath.Join(w.dir, "s3-meta"), root)
+		build(t, "object-store", "versitygw"), "--port", fmt.Sprintf("127.0.0.1:%d", port), "posix", "--sidecar", filepath.Join(w.dir, "metadata"), root)
 	w.startS3()
 	return w
 }
@@ -158,6 +158,11 @@ func (w *world) startS3() {
 	w.t.Helper()
 	w.s3.start()
 	await(w.t, "an S3 server", func() error {
+		select {
+		case <-w.s3.done:
+			require.FailNow(w.t, "the S3 server has ended")
+		default:
+		}
 		resp, err := http.Get(w.endpoint)
 		if err == nil {
 			resp.Body.Close()
