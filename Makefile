@@ -128,6 +128,25 @@ test-interop: clickhouse ## The JSONL files read by DuckDB, ClickHouse and contr
 	cd test/interop/duckdb && npm install --no-package-lock --no-audit --no-fund --loglevel=error
 	cd test/interop && go test -count=1 -timeout 10m ./...
 
+# The distribution and one extension more: the manifest is derived, so that the two can't drift apart.
+$(BUILD)/object-store/src/main.go: builder-config.yaml go.mod extension/objectstoreextension/go.mod internal/tools/go.mod
+	@mkdir -p $(BUILD)/object-store
+	@sed -e 's|^extensions:|&\n  - gomod: github.com/tailrace/tailrace/extension/objectstoreextension v0.0.0|' \
+	  -e 's|^replaces:|&\n  - github.com/tailrace/tailrace/extension/objectstoreextension => ../../extension/objectstoreextension|' \
+	  -e 's|=> ../../|=> ../../../|' -e 's|_build/src|_build/object-store/src|' builder-config.yaml > $(BUILD)/object-store/builder-config.yaml
+	@CGO_ENABLED=0 $(GO_TOOL) builder --config $(BUILD)/object-store/builder-config.yaml --skip-compilation > $(BUILD)/object-store/ocb.log 2>&1 || { cat $(BUILD)/object-store/ocb.log; exit 1; }
+	@touch $@
+
+.PHONY: build-object-store
+build-object-store: $(BUILD)/object-store/src/main.go ## The distribution with object_store, for docs/object-storage.md, into _build/object-store (the first build takes 5 minutes and more)
+	@cd $(BUILD)/object-store/src && CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o ../tailrace .
+
+.PHONY: test-blob
+test-blob: build clickhouse build-object-store ## object_store: unit tests with -race and kill points; edge and centre over a real S3-compatible server (versitygw) into ClickHouse, with kills
+	cd extension/objectstoreextension && go test -race -count=1 ./...
+	cd test/blob && CGO_ENABLED=0 go build -trimpath -o ../../$(BUILD)/object-store/versitygw github.com/versity/versitygw/cmd/versitygw
+	cd test/blob && go test -tags blob -count=1 -timeout 30m -v .
+
 .PHONY: test-alerts
 test-alerts: ## The alert rules of docs/operations by promtool (Debian: apt-get install prometheus)
 	cd docs/operations && promtool check rules alerts.yaml && promtool test rules alerts_test.yaml
@@ -197,12 +216,16 @@ check-tidy:
 	cd extension/natsextension && go mod tidy -diff
 	cd bench && go mod tidy -diff
 	cd test/interop && go mod tidy -diff
+	cd extension/objectstoreextension && go mod tidy -diff
+	cd test/blob && go mod tidy -diff
 
 .PHONY: check-modules
-check-modules: ## The nats extension, benchmarks and interop tests, which are modules of their own, compile
+check-modules: ## The nats and object_store extensions, benchmarks and interop tests, which are modules of their own, compile
 	cd extension/natsextension && go vet ./...
 	cd bench && go vet ./...
 	cd test/interop && go vet ./...
+	cd extension/objectstoreextension && go vet ./...
+	cd test/blob && go vet -tags blob ./...
 
 .PHONY: check-configs
 check-configs: $(BUILD)/tailrace
