@@ -116,7 +116,7 @@ test: test-unit test-e2e ## Unit tests with -race, then end-to-end tests against
 
 .PHONY: test-unit
 test-unit: clickhouse ## Unit tests with -race
-	go test -race -timeout 15m $(PKGS)
+	go test -race -p 3 -timeout 15m $(PKGS) # tests that wait for servers leave processors free
 
 .PHONY: test-nats
 test-nats: build ## Live tail over several collectors: the nats extension with -race, then two real collectors; against a nats-server (Debian: apt-get install nats-server)

@@ -89,6 +89,7 @@ func (p *product) awaitReadyz() {
 // A client that was away while the collector ran, was killed and came back has in the end exactly what is in ClickHouse, each
 // record once, without asking for it.
 func TestLiveTailFillsFromTheStore(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	p := startProduct(t, "config/otlp-only.yaml")
 	proxy := newCutter(t, p.tail)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -250,6 +250,7 @@ func (v *liveViewer) event(e livetailclient.Event) error {
 // While the folder is full now and then, connections break, viewers stall and the collector is killed, every viewer sees
 // its records in order and once, no foreign one, and is told of every one that it does not see.
 func TestLiveTailModel(t *testing.T) {
+	t.Parallel()
 	config := filepath.Join(t.TempDir(), "live.yaml")
 	require.NoError(t, os.WriteFile(config, []byte(liveConfig), 0o600))
 	p := newProduct(t, config)
