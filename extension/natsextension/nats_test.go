@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -41,6 +42,7 @@ type collector struct {
 	cluster *cluster.Cluster
 	ext     component.Component
 	closed  bool
+	others  []*collector // that it knows
 }
 
 func start(tb testing.TB, url string, change func(*Config)) *collector {
@@ -103,6 +105,9 @@ func await(tb testing.TB, all ...*collector) {
 		}
 		return true
 	}, waitFor, tick)
+	for _, c := range all {
+		c.others = slices.DeleteFunc(slices.Clone(all), func(o *collector) bool { return o == c })
+	}
 }
 
 func (c *collector) print(project string, first, n int) {
@@ -138,6 +143,11 @@ func (c *collector) view(channel string, backfill int) *viewer {
 	v := &viewer{tb: c.tb, stream: c.hub.NewStream(access.Local(), func() {})}
 	c.tb.Cleanup(v.stream.Close)
 	require.NoError(c.tb, v.stream.Subscribe(livetail.Request{Channel: ch, Backfill: backfill}, func(livetail.Subscribed) []byte { return nil }))
+	// On a busy machine the subscription may have been let in before all others had heard of it: then there would be a gap.
+	require.Eventually(c.tb, func() bool {
+		s := c.cluster.Stats()
+		return !s.Connected || !slices.ContainsFunc(c.others, func(o *collector) bool { return !o.closed && o.cluster.Stats().Wanted < s.Topics })
+	}, waitFor, tick)
 	return v
 }
 
