@@ -108,7 +108,7 @@ func run() error {
 	}
 	if wants("fresh") {
 		c := &contest{Title: fmt.Sprintf("Freshness: sent → queryable at %d spans/s and %d log records/s", lightSpans*10, lightLogs*10)}
-		err := r.turns(b, c, *freshRuns, []way{product, productSoon, peer}, func(w way, _ int) (measure, error) { return b.freshness(w, *fresh) })
+		err := r.turns(b, c, *freshRuns, []way{product, productSoon, productLate, peer}, func(w way, _ int) (measure, error) { return b.freshness(w, *fresh) })
 		if err != nil {
 			return err
 		}

@@ -47,8 +47,9 @@ var (
 	productBatch = way{name: "tailrace, sync: batch", sync: "batch"}
 	// productContrib shows what the exporter is worth.
 	productContrib = way{name: "tailrace, contrib's clickhouse", sync: "write", contrib: true}
-	// productSoon shows what freshness costs.
+	// Others show what freshness costs.
 	productSoon = way{name: "tailrace, max_delay: 100ms", sync: "write", delay: "100ms"}
+	productLate = way{name: "tailrace, max_delay: 250ms", sync: "write", delay: "250ms"}
 	peer        = way{name: "file + otlp_json_file + clickhouse", peer: true}
 )
 

@@ -180,6 +180,12 @@ type Fields struct{ b []byte }
 
 // String reads a string. The bytes may be invalid UTF-8, as the sender sent them.
 func (f *Fields) String() []byte {
+	if len(f.b) > 0 && f.b[0] < 0x80 { // most are short
+		n := 1 + int(f.b[0])
+		s := f.b[1:n]
+		f.b = f.b[n:]
+		return s
+	}
 	n, w := binary.Uvarint(f.b)
 	s := f.b[w : w+int(n)]
 	f.b = f.b[w+int(n):]

@@ -58,7 +58,7 @@ func (f *Fields) Skip(v Value) {
 		if v.Kind == KindMap {
 			f.String()
 		}
-		f.Skip(f.Value())
+		f.pass()
 	}
 }
 
@@ -66,14 +66,31 @@ func (f *Fields) Skip(v Value) {
 // does not move. Maps and slices are reported without their elements.
 func (f Fields) Attribute(key string) (Value, bool) {
 	for range f.Count() {
-		k := f.String()
-		v := f.Value()
-		if string(k) == key {
-			return v, true
+		if k := f.String(); string(k) == key {
+			return f.Value(), true
 		}
-		f.Skip(v)
+		f.pass()
 	}
 	return Value{}, false
+}
+
+// pass goes over one value with its elements, without looking at it.
+func (f *Fields) pass() {
+	switch kind := ValueKind(f.Byte()); kind {
+	case KindString, KindBytes:
+		f.String()
+	case KindBool:
+		f.b = f.b[1:]
+	case KindInt, KindDouble:
+		f.b = f.b[8:]
+	case KindMap, KindSlice:
+		for range f.Count() {
+			if kind == KindMap {
+				f.String()
+			}
+			f.pass()
+		}
+	}
 }
 
 // Number is the value as a float, if it is one.

@@ -67,7 +67,7 @@ type RetainConfig struct {
 func createDefaultConfig() component.Config {
 	return &Config{
 		Path:            "./data/jsonl",
-		Batch:           BatchConfig{MaxRecords: 100_000, MaxBytes: 32 << 20, MaxDelay: 250 * time.Millisecond, MetricsMaxDelay: time.Second},
+		Batch:           BatchConfig{MaxRecords: 100_000, MaxBytes: 32 << 20, MaxDelay: 150 * time.Millisecond, MetricsMaxDelay: time.Second},
 		PollInterval:    10 * time.Second,
 		AfterIngest:     afterMove,
 		Retain:          RetainConfig{MaxAge: 72 * time.Hour, MaxBytes: 10 << 30},
