@@ -84,12 +84,7 @@ func (f *Fields) pass() {
 	case KindInt, KindDouble:
 		f.b = f.b[8:]
 	case KindMap, KindSlice:
-		for range f.Count() {
-			if kind == KindMap {
-				f.String()
-			}
-			f.pass()
-		}
+		f.Skip(Value{Kind: kind, Len: f.Count()})
 	}
 }
 
