@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/time/rate"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -37,7 +36,7 @@ type Quota struct {
 
 const (
 	defaultBurst = 10 * time.Second
-	// maxQuotaProjects bounds what is remembered: names of projects may come from outside.
+	// maxQuotaProjects is how many are remembered before those are forgotten that owe nothing: names of projects may come from outside.
 	maxQuotaProjects = 10_000
 )
 
@@ -165,7 +164,7 @@ func (e *overQuota) Error() string { return e.text }
 
 // GRPCStatus is what status.FromError looks for.
 func (e *overQuota) GRPCStatus() *status.Status {
-	s := status.New(codes.ResourceExhausted, e.text)
+	s := status.New(quota.code(), e.text)
 	if with, err := s.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(e.wait)}); err == nil {
 		return with
 	}
