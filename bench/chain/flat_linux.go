@@ -21,76 +21,66 @@ const (
 	flatPiece   = 1_000_000
 )
 
-// backlog is one that waits in files, in a form that the stage compares with others.
+// backlog is one that waits in files.
 type backlog struct {
-	name string
-	dir  string
-	data agentdata.Data // without its requests
+	name                     string
+	records, batch, projects int
+	files                    int // into which the lines are put; 0: as they were written
 }
 
 // flat measures whether a record costs the same in small and large backlogs, of few and many projects, in few and many files.
 func (r *report) flat(b *bench, runs, largest int, seed uint64, at time.Time) error {
-	contests := []struct {
-		title string
-		make  func(add func(name string, records, batch, projects, files int) error) error
-	}{
-		{"Cost of a record, by the records of the backlog", func(add func(string, int, int, int, int) error) (err error) {
-			for n := 10_000; n <= largest && err == nil; n *= 10 {
-				err = add(number(float64(n))+" log records", n, 500, agentdata.Projects, 0)
-			}
-			return err
-		}},
-		{fmt.Sprintf("Cost of a record, by projects, %s log records", number(flatRecords)), func(add func(string, int, int, int, int) error) (err error) {
-			for n := 1; n <= 1000 && err == nil; n *= 10 {
-				err = add(fmt.Sprint(n, " projects"), flatRecords, 100, n, 0)
-			}
-			return err
-		}},
-		{fmt.Sprintf("Cost of a record, by waiting files, %s log records of one project", number(flatRecords)), func(add func(string, int, int, int, int) error) (err error) {
-			for n := 1; n <= 10_000 && err == nil; n *= 100 {
-				err = add(fmt.Sprint(n, " files"), flatRecords, 30, 1, n)
-			}
-			return err
-		}},
+	var sizes, projects, files []backlog
+	for n := 10_000; n <= largest; n *= 10 {
+		sizes = append(sizes, backlog{name: number(float64(n)) + " log records", records: n, batch: 500, projects: agentdata.Projects})
 	}
-	for _, of := range contests {
-		c := &contest{Title: of.title}
-		var all []backlog
-		err := of.make(func(name string, records, batch, projects, files int) error {
-			progress("%s: writing that of %s", c.Title, name)
-			l := backlog{name: name, dir: filepath.Join(b.dir, fmt.Sprint("flat-", len(r.Contests), "-", len(all)))}
-			source := agentdata.NewSource(seed, at)
-			var err error
-			l.data, err = b.writePieces(l.dir, source, records, batch, projects)
-			if err == nil && files > 0 {
-				err = resplit(l.dir, files)
-			}
-			all = append(all, l)
+	for n := 1; n <= 1000; n *= 10 {
+		projects = append(projects, backlog{name: fmt.Sprint(n, " projects"), records: flatRecords, batch: 100, projects: n})
+	}
+	for n := 1; n <= 10_000; n *= 100 {
+		files = append(files, backlog{name: fmt.Sprint(n, " files"), records: flatRecords, batch: 30, projects: 1, files: n})
+	}
+	same := ", " + number(flatRecords) + " log records"
+	for _, c := range []struct {
+		title string
+		all   []backlog
+	}{
+		{"Cost of a record, by the records of the backlog", sizes},
+		{"Cost of a record, by projects" + same, projects},
+		{"Cost of a record, by waiting files" + same + " of one project", files},
+	} {
+		if err := r.backlogs(b, c.title, c.all, runs, seed, at); err != nil {
 			return err
-		})
-		for i := 0; i < runs && err == nil; i++ {
-			for j := range all {
-				l := all[(i+j)%len(all)]
-				var m measure
-				if m, err = b.load(product, l.data, l.dir, "", false, nil); err != nil {
-					break
-				}
-				progress("%s, run %d, %s: %.1f s, %s records/s, lost %d, doubled %d", c.Title, i+1, l.name, m.Seconds, number(m.RecordsPS), m.Lost, m.Doubled)
-				c.add(l.name, false, m)
-			}
 		}
-		for _, l := range all {
-			_ = os.RemoveAll(l.dir)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.Title, err)
-		}
-		r.finish(c)
 	}
 	return nil
 }
 
-// writePieces has the product write a backlog.
+// backlogs has the product load each of them, in turns.
+func (r *report) backlogs(b *bench, title string, all []backlog, runs int, seed uint64, at time.Time) error {
+	dirs, data := map[string]string{}, map[string]agentdata.Data{}
+	var ways []way
+	for i, l := range all {
+		progress("%s: writing that of %s", title, l.name)
+		dir := filepath.Join(b.dir, fmt.Sprint("backlog-", i))
+		defer os.RemoveAll(dir)
+		d, err := b.writePieces(dir, agentdata.NewSource(seed, at), l.records, l.batch, l.projects)
+		if err == nil && l.files > 0 {
+			err = resplit(dir, l.files)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", title, err)
+		}
+		w := product
+		w.name = l.name
+		ways, dirs[w.name], data[w.name] = append(ways, w), dir, d
+	}
+	return r.turns(b, &contest{Title: title}, runs, ways, func(w way, _ int) (measure, error) {
+		return b.load(w, data[w.name], dirs[w.name], "", false, nil)
+	})
+}
+
+// writePieces has the product write a backlog. What it returns has no requests.
 func (b *bench) writePieces(files string, source *agentdata.Source, records, batch, projects int) (all agentdata.Data, err error) {
 	dir, remove, err := b.fresh()
 	if err != nil {
