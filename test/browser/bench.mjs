@@ -9,12 +9,8 @@
 
 import { cpus, loadavg } from 'node:os';
 import { launch, open } from './browser.mjs';
-import { sendLogs, start, until } from './stack.mjs';
+import { argument, sendLogs, start, until } from './stack.mjs';
 
-const argument = (name, fallback) => {
-  const i = process.argv.indexOf(`--${name}`);
-  return i < 0 ? fallback : Number(process.argv[i + 1]);
-};
 const seconds = argument('seconds', 60);
 const lines = argument('lines', 100_000);
 const rate = argument('rate', 2000);

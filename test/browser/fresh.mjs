@@ -11,12 +11,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { launch, open } from './browser.mjs';
-import { ROOT, sendSpans, start, until } from './stack.mjs';
+import { argument, ROOT, sendSpans, start, until } from './stack.mjs';
 
-const argument = (name, fallback) => {
-  const i = process.argv.indexOf(`--${name}`);
-  return i < 0 ? fallback : Number(process.argv[i + 1]);
-};
 const seconds = argument('seconds', 60);
 const lines = argument('lines', 2000);
 const spans = argument('spans', 200);

@@ -23,6 +23,12 @@ function freePort() {
   });
 }
 
+/** The number behind `--name` on the command line. */
+export const argument = (name, fallback) => {
+  const i = process.argv.indexOf(`--${name}`);
+  return i < 0 ? fallback : Number(process.argv[i + 1]);
+};
+
 /** Asks again until `f` gives something true; its last error is told when the time is over. */
 export async function until(what, f, ms = 30_000) {
   const end = Date.now() + ms;
