@@ -68,7 +68,7 @@ export const describe = (r: Range): string => (r.to ? `${dateTime(moment(r.from)
 const LATE = 10_000;
 
 /** How often what a time range holds is asked for again: while it may still grow. */
-export const whileGrowing = (to: number | undefined, every = 5000) => (): number | false => (to === undefined || Date.now() < to + LATE ? every : false);
+export const whileGrowing = (to: number | undefined) => (): number | false => (to === undefined || Date.now() < to + LATE ? 5000 : false);
 
 /**
  * Placeholder data for a query whose key ends with its parameters: what is shown stays while only the begin has moved, as that of a
