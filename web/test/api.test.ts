@@ -29,7 +29,7 @@ describe('answers', () => {
 
   it('series of values and of statistics', () => {
     const t = '2026-01-01T00:00:00Z';
-    expect(series({ data: [{ group: { model: 'm' }, points: [{ time: t, value: 1 }, { time: t, value: null }] }] })).toEqual([{ label: 'm', points: [[Date.parse(t), 1], [Date.parse(t), null]] }]);
+    expect(series({ data: [{ group: { model: 'm' }, points: [{ time: t, value: 1 }, { time: t, value: null }] }], range: { stepMs: 60_000 } })).toEqual([{ label: 'm', every: 60_000, points: [[Date.parse(t), 1], [Date.parse(t), null]] }]);
     expect(series({ data: [{ group: {}, points: [{ time: t, traces: 3, errors: 1 }] }] }, 'errors')[0]!.points[0]![1]).toBe(1);
     expect(totals({ data: [{ group: { model: 'm' }, points: [{ inputTokens: 1, outputTokens: 2, calls: 1, cost: null }, { inputTokens: 3, outputTokens: 4, calls: 1, cost: 0.5 }] }, { group: { model: 'idle' }, points: [{ inputTokens: 0 }] }] })).toEqual([{ name: 'm', input: 4, output: 6, cost: 0.5, calls: 2 }]);
   });

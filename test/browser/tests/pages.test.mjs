@@ -182,6 +182,32 @@ describe('pages', () => {
     assert.deepEqual(problems, []);
     await context.close();
   });
+  // Since when there is data is known only after the first chart: the next one, which is asked for then, has shorter buckets.
+  it('opens a point with the width that it is drawn with', async () => {
+    const { page, context } = await open(browser, stack.base);
+    let [tell, answer, charts] = [undefined, undefined, 0];
+    const told = new Promise((r) => (tell = r));
+    const answered = new Promise((r) => (answer = r));
+    await page.route('**/api/v1/stats/traces?*', async (route) => {
+      await told;
+      await route.continue();
+    });
+    await page.route('**/api/v1/scores/series?*', async (route) => {
+      if (charts++ > 0) await answered;
+      await route.continue();
+    });
+    await page.goto(`${stack.base}/scores?project=shop`);
+    await page.getByRole('slider', { name: /Mean score over time/ }).waitFor();
+    const asked = page.waitForRequest(/scores\/series\?.*step=(?!3600s)/);
+    tell();
+    await asked;
+    await openLast(page, /Mean score over time/);
+    const [from, to] = /at=(\d+)-(\d+)/.exec(page.url()).slice(1).map(Number);
+    assert.equal(to - from, 3_600_000);
+    await behind(page).getByRole('link', { name: /^trace / }).first().waitFor();
+    answer();
+    await context.close();
+  });
   it('opens the traces behind points of metrics and usage', async () => {
     const { page, context } = await open(browser, stack.base);
     await page.goto(`${stack.base}/metrics?project=shop&name=agent.runs&by=gen_ai.agent.name&from=-6h`);

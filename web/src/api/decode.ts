@@ -171,11 +171,12 @@ export const score = (r: Raw): Score => ({
 export function series(answer: Raw, value: string | string[] = 'value'): Series[] {
   const names = Array.isArray(value) ? value : [value];
   const out = new Map<string, Series>();
+  const every = num((answer.range ?? {}) as Raw, 'stepMs') ?? 0;
   for (const r of list(answer.data)) {
     const label = labelOf(r);
     const points = pick(r, 'points', 'values');
     if (Array.isArray(points)) {
-      const s = out.get(label) ?? { label, points: [] };
+      const s = out.get(label) ?? { label, every, points: [] };
       for (const p of points as unknown[]) {
         const [ms, v] = Array.isArray(p) ? [millis(p[0]), p[1] as unknown] : [time(p as Raw, 'time', 'start', 'bucket') ?? NaN, pick(p as Raw, ...names, 'value')];
         if (Number.isFinite(ms)) s.points.push([ms, typeof v === 'number' ? v : v === null || v === undefined ? null : Number(v)]);
@@ -188,7 +189,7 @@ export function series(answer: Raw, value: string | string[] = 'value'): Series[
     for (const n of names) {
       if (r[n] === undefined) continue;
       const l = names.length > 1 ? (label ? `${label} ${n}` : n) : label || n;
-      const s = out.get(l) ?? { label: l, points: [] };
+      const s = out.get(l) ?? { label: l, every, points: [] };
       s.points.push([ms, num(r, n) ?? null]);
       out.set(l, s);
     }

@@ -101,6 +101,8 @@ export type LogLine = TailRecord & { severity: Severity };
 
 export interface Series {
   label: string;
+  /** How long a bucket is, in ms. It is the answer's: what is asked for next may have another. */
+  every: number;
   points: [ms: number, value: number | null][];
 }
 

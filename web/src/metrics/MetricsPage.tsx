@@ -10,7 +10,7 @@ import { metricName, page, type Raw, series } from '../api/decode';
 import { scopeOf, scopeParams } from '../api/params';
 import type { MetricName, Series } from '../api/types';
 import { bytes, count, duration } from '../lib/format';
-import { apiRange, bounds, rangeOf, step } from '../lib/range';
+import { apiRange, bounds, rangeOf, step, whileMoving } from '../lib/range';
 import { useQuery } from '../lib/router';
 import { waysOf } from '../traces/ways';
 import { Behind, NO_POINT, openPoint, pointOf } from '../traces/Behind';
@@ -122,10 +122,10 @@ function GroupBy({ value, onChange }: { value: string; onChange: (v: string) => 
 
 // A bucket that is not over has not all of its sum: the line would always end in a fall.
 const SUMMED = new Set(['sum', 'count', 'rate']);
-function complete(list: Series[], aggregate: string, stepMs: number, now = Date.now()): Series[] {
+function complete(list: Series[], aggregate: string, now = Date.now()): Series[] {
   if (!SUMMED.has(aggregate)) return list;
   return list.map((s) => {
-    const over = s.points.filter((p) => p[0] + stepMs <= now);
+    const over = s.points.filter((p) => p[0] + s.every <= now);
     // Of what has just begun it is all there is.
     return { ...s, points: over.some((p) => p[1]) ? over : s.points };
   });
@@ -134,10 +134,9 @@ function complete(list: Series[], aggregate: string, stepMs: number, now = Date.
 function MetricChart({ name, type, unit, aggregate, by }: { name: string; type?: string; unit: string; aggregate: string; by: string }) {
   const [q, set] = useQuery();
   const range = rangeOf(q);
-  const every = step(range, 120);
   const point = pointOf(q);
-  const params = { ...scopeParams(scopeOf(q)), ...apiRange(range), name, type, aggregate, group_by: by || undefined, step: every.text };
-  const data = useData({ queryKey: ['metric-series', params], queryFn: async ({ signal }) => complete(series(await get<Raw>('/metrics/series', params, signal)), aggregate, every.ms).map((s) => ({ ...s, label: s.label || aggregate })), refetchInterval: range.to ? false : 10_000, placeholderData: (old) => old });
+  const params = { ...scopeParams(scopeOf(q)), ...apiRange(range), name, type, aggregate, group_by: by || undefined, step: step(range, 120).text };
+  const data = useData({ queryKey: ['metric-series', params], queryFn: async ({ signal }) => complete(series(await get<Raw>('/metrics/series', params, signal)), aggregate).map((s) => ({ ...s, label: s.label || aggregate })), refetchInterval: range.to ? false : 10_000, placeholderData: whileMoving(params) });
   const rows = useMemo(() => [...(data.data ?? [])].sort((a, b) => (b.points.at(-1)?.[1] ?? 0) - (a.points.at(-1)?.[1] ?? 0)), [data.data]);
   const shown = useMemo(() => rows.slice(0, 8), [rows]);
   const format = unitFormat(unit);
@@ -145,7 +144,7 @@ function MetricChart({ name, type, unit, aggregate, by }: { name: string; type?:
   if (!data.data) return <div className="body"><Loading what="Asking for the series" query={['metric-series']} /></div>;
   return (
     <>
-      <Chart series={shown} label={`${aggregate} of ${name}`} height={300} format={format} range={bounds(range)} shown={point && [point.from, point.to]} onPoint={(ms, s) => set(openPoint(ms, every.ms, s.label))} onBrush={(a, b) => set({ from: Math.round(a), to: Math.round(b), ...NO_POINT })} />
+      <Chart series={shown} label={`${aggregate} of ${name}`} height={300} format={format} range={bounds(range)} shown={point && [point.from, point.to]} onPoint={(ms, s) => set(openPoint(ms, s))} onBrush={(a, b) => set({ from: Math.round(a), to: Math.round(b), ...NO_POINT })} />
       {point && <Behind point={point} ways={by ? waysOf(by, point.of) : []} what={name} />}
       {rows.length > 1 && (
         <table className="table">

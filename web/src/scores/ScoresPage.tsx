@@ -26,9 +26,8 @@ export function ScoresPage() {
   const name = q.get('name') ?? '';
   const base = { ...scopeParams(scopeOf(q)), ...apiRange(range) };
   const named = { ...base, name: name || undefined };
-  const every = step(range, 30);
   const point = pointOf(q);
-  const lines = useData({ queryKey: ['scores/series', base], queryFn: async ({ signal }) => series(await get<Raw>('/scores/series', { ...base, aggregate: 'avg', group_by: 'name', step: every.text }, signal)), refetchInterval: 15_000, placeholderData: whileMoving(base) });
+  const lines = useData({ queryKey: ['scores/series', base], queryFn: async ({ signal }) => series(await get<Raw>('/scores/series', { ...base, aggregate: 'avg', group_by: 'name', step: step(range, 30).text }, signal)), refetchInterval: 15_000, placeholderData: whileMoving(base) });
   const list = useData({ queryKey: ['scores', named], queryFn: async ({ signal }) => page(await get<Raw>('/scores', { ...named, limit: 500 }, signal), score).data, refetchInterval: 15_000, placeholderData: whileMoving(named) });
   const names = (lines.data ?? []).map((s) => s.label);
   const shown = useMemo(() => (lines.data ?? []).filter((s) => !name || s.label === name), [lines.data, name]);
@@ -71,7 +70,7 @@ export function ScoresPage() {
                       ))}
                     </span>
                   </header>
-                  <Chart series={shown} dots={dots} label="Mean score over time; drag to narrow, click for the traces behind a point" height={220} format={two} range={[from, to]} colours={shown.map((s) => colours.get(s.label)!)} shown={point && [point.from, point.to]} onPoint={(ms, s) => set(openPoint(ms, every.ms, s.label))} onBrush={(a, b) => set({ from: Math.round(a), to: Math.round(b), ...NO_POINT })} />
+                  <Chart series={shown} dots={dots} label="Mean score over time; drag to narrow, click for the traces behind a point" height={220} format={two} range={[from, to]} colours={shown.map((s) => colours.get(s.label)!)} shown={point && [point.from, point.to]} onPoint={(ms, s) => set(openPoint(ms, s))} onBrush={(a, b) => set({ from: Math.round(a), to: Math.round(b), ...NO_POINT })} />
                 </section>
                 {point && <Behind point={point} ways={[]} what="Scores" first={{ name: 'Scores', content: <OfPoint point={point} /> }} />}
                 <section className="panel scroll-x" aria-label="Single scores">

@@ -9,6 +9,7 @@ import { type ReactNode, useEffect, useRef } from 'react';
 import { get, type Params } from '../api/client';
 import { log, page, type Raw, traceSummary } from '../api/decode';
 import { scopeOf, scopeParams } from '../api/params';
+import type { Series } from '../api/types';
 import { count, dateTime, duration, lineTime } from '../lib/format';
 import { whileGrowing } from '../lib/range';
 import { navigate, type Patch, useQuery, withQuery } from '../lib/router';
@@ -31,7 +32,7 @@ export function pointOf(q: URLSearchParams): Point | undefined {
   return m && from < to && to < 8.64e15 ? { from, to, of: q.get('of') ?? '' } : undefined;
 }
 
-export const openPoint = (from: number, step: number, of: string): Patch => ({ at: `${Math.round(from)}-${Math.round(from + step)}`, of, show: null });
+export const openPoint = (from: number, { label, every }: Series): Patch => ({ at: `${Math.round(from)}-${Math.round(from + every)}`, of: label, show: null });
 export const NO_POINT: Patch = { at: null, of: null, show: null };
 
 /** One way to find the traces of a group: what REST is asked for, and the same for the page of traces. */

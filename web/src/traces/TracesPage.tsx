@@ -7,7 +7,7 @@ import { useVirtualizer } from '@tanstack/react-virtual';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import type { Series, TraceSummary } from '../api/types';
 import { ago, count, dateTime, duration, money } from '../lib/format';
-import { bounds, rangeOf, step } from '../lib/range';
+import { bounds, rangeOf } from '../lib/range';
 import { navigate, useQuery, withQuery } from '../lib/router';
 import { FilterBar } from '../live/FilterBar';
 import { colourOf } from '../live/draw';
@@ -84,6 +84,7 @@ export function TracesPage() {
 }
 
 const NO_SERIES: Series[] = [];
+const NONE: Series = { label: '', every: 0, points: [] };
 const ERRORS = 'spans with errors';
 
 function Charts({ traces }: { traces: TraceSummary[] }) {
@@ -97,8 +98,8 @@ function Charts({ traces }: { traces: TraceSummary[] }) {
     (): Series[] =>
       stats.data
         ? [
-            { label: 'traces', points: stats.data.traces[0]?.points ?? [] },
-            { label: ERRORS, points: stats.data.errors[0]?.points ?? [] },
+            { ...(stats.data.traces[0] ?? NONE), label: 'traces' },
+            { ...(stats.data.errors[0] ?? NONE), label: ERRORS },
           ]
         : NO_SERIES,
     [stats.data],
@@ -109,7 +110,7 @@ function Charts({ traces }: { traces: TraceSummary[] }) {
   const open = (ms: number, s: Series) => {
     const text = q.get('q') ?? '';
     const failed = s.label === ERRORS && !text.includes('status:error');
-    set({ from: ms, to: ms + step(range, 60).ms, ...(failed ? { q: `${text} status:error`.trim() } : {}) });
+    set({ from: ms, to: ms + s.every, ...(failed ? { q: `${text} status:error`.trim() } : {}) });
   };
   return (
     <div className="trace-charts">

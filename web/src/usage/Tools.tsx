@@ -10,7 +10,7 @@ import { get } from '../api/client';
 import type { Raw } from '../api/decode';
 import { scopeOf, scopeParams } from '../api/params';
 import { duration, whole } from '../lib/format';
-import { apiRange, bounds, rangeOf, step } from '../lib/range';
+import { apiRange, bounds, rangeOf, step, whileMoving } from '../lib/range';
 import { useQuery } from '../lib/router';
 import { Chart } from '../ui/Chart';
 import { ErrorNote } from '../ui/ui';
@@ -20,7 +20,7 @@ export function Tools() {
   const [q, set] = useQuery();
   const range = rangeOf(q, '-24h', '-6h'); // as the page around it
   const params = { ...scopeParams(scopeOf(q)), ...apiRange(range), group_by: 'tool', step: step(range, 48, 3_600_000).text };
-  const data = useData({ queryKey: ['tools', params], queryFn: ({ signal }) => get<Raw>('/stats/usage', params, signal), refetchInterval: 30_000, placeholderData: (old) => old });
+  const data = useData({ queryKey: ['tools', params], queryFn: ({ signal }) => get<Raw>('/stats/usage', params, signal), refetchInterval: 30_000, placeholderData: whileMoving(params) });
   const rows = useMemo(() => (data.data ? tools(data.data) : []), [data.data]);
   const calls = useMemo(() => (data.data ? combine(data.data, CALLS) : []), [data.data]);
   if (rows.length === 0) return data.error ? <ErrorNote error={data.error} what="Tools" retry={() => void data.refetch()} /> : null;

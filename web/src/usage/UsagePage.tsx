@@ -10,7 +10,7 @@ import type { Raw } from '../api/decode';
 import { scopeOf, scopeParams } from '../api/params';
 import type { Series } from '../api/types';
 import { count, money, whole } from '../lib/format';
-import { apiRange, bounds, rangeOf, step } from '../lib/range';
+import { apiRange, bounds, rangeOf, step, whileMoving } from '../lib/range';
 import { useQuery } from '../lib/router';
 import { waysOf } from '../traces/ways';
 import { Behind, NO_POINT, openPoint, pointOf } from '../traces/Behind';
@@ -34,7 +34,7 @@ export function UsagePage() {
   const point = pointOf(q);
   const by = (q.get('by') as By | null) ?? 'model';
   const params = { ...scopeParams(scopeOf(q)), ...apiRange(range), group_by: by, step: every.text };
-  const data = useData({ queryKey: ['usage', params], queryFn: ({ signal }) => get<Raw>('/stats/usage', params, signal), refetchInterval: 30_000, placeholderData: (old) => old });
+  const data = useData({ queryKey: ['usage', params], queryFn: ({ signal }) => get<Raw>('/stats/usage', params, signal), refetchInterval: 30_000, placeholderData: whileMoving(params) });
   const rows = useMemo(() => (data.data ? totals(data.data) : []), [data.data]);
   const tokens = useMemo(() => (data.data ? combine(data.data, [...INPUT, ...OUTPUT]) : []), [data.data]);
   const cost = useMemo(() => (data.data ? combine(data.data, COST) : []), [data.data]);
@@ -45,7 +45,7 @@ export function UsagePage() {
   // The first bar begins before the range does.
   const [from, to] = bounds(range);
   const ends: [number, number] = [Math.floor(from / every.ms) * every.ms, to];
-  const open = (ms: number, s: Series) => set(openPoint(ms, every.ms, s.label));
+  const open = (ms: number, s: Series) => set(openPoint(ms, s));
   const shown: [number, number] | undefined = point && [point.from, point.to];
   return (
     <>

@@ -4,6 +4,7 @@
 // What the usage page adds up.
 
 import { num, pick, type Raw, series, str } from '../api/decode';
+import type { Series } from '../api/types';
 
 export const INPUT = ['inputTokens'];
 export const OUTPUT = ['outputTokens'];
@@ -61,13 +62,12 @@ export function tools(answer: Raw): Tool[] {
 }
 
 // Adds members of the same group and time: input and output tokens make one bar.
-export function combine(answer: Raw, names: string[]) {
-  const sums = new Map<string, Map<number, number>>();
-  for (const n of names)
-    for (const s of series(answer, n)) {
-      const m = sums.get(s.label) ?? new Map<number, number>();
-      for (const [t, v] of s.points) m.set(t, (m.get(t) ?? 0) + (v ?? 0));
-      if (s.points.some((p) => p[1] !== null)) sums.set(s.label, m);
-    }
-  return [...sums].map(([label, m]) => ({ label, points: [...m].sort((a, b) => a[0] - b[0]) })).slice(0, 8);
+export function combine(answer: Raw, names: string[]): Series[] {
+  const parts = names.flatMap((n) => series(answer, n)).filter((s) => s.points.some((p) => p[1] !== null));
+  const sums = new Map(parts.map((s) => [s.label, { every: s.every, at: new Map<number, number>() }]));
+  for (const { label, points } of parts) {
+    const { at } = sums.get(label)!;
+    for (const [t, v] of points) at.set(t, (at.get(t) ?? 0) + (v ?? 0));
+  }
+  return [...sums].map(([label, { every, at }]) => ({ label, every, points: [...at].sort((a, b) => a[0] - b[0]) })).slice(0, 8);
 }
