@@ -47,6 +47,17 @@ func TestTablesAreThoseOfContribsExporter(t *testing.T) {
 		}, "SELECT name, create_table_query FROM system.tables WHERE database = 'tailrace' AND name NOT LIKE 'tailrace_%' AND engine LIKE '%MergeTree'"))
 	})
 
+	t.Run("What a full batch inserts is a compact part, in every inserted table", func(t *testing.T) {
+		for name := range inserts(t) {
+			var ddl string
+			require.NoError(t, conn.QueryRow(t.Context(), "SELECT create_table_query FROM system.tables WHERE database = 'tailrace' AND name = ?", name).Scan(&ddl))
+			assert.Contains(t, ddl, "min_bytes_for_wide_part = 134217728", name)
+		}
+		require.NoError(t, conn.Exec(t.Context(), "INSERT INTO tailrace.otel_traces (Timestamp, SpanAttributes) SELECT now64(9), map('k', repeat('x', 1000)) FROM numbers(20000)"))
+		assert.Equal(t, "('Compact',1)", table(t, conn, "SELECT part_type, data_uncompressed_bytes > 10485760 FROM system.parts WHERE database = 'tailrace' AND table = 'otel_traces' AND active"))
+		require.NoError(t, conn.Exec(t.Context(), "TRUNCATE TABLE tailrace.otel_traces"))
+	})
+
 	t.Run("The exporter's inserts are accepted", func(t *testing.T) {
 		for table, names := range inserts(t) {
 			batch, err := conn.PrepareBatch(t.Context(), fmt.Sprintf("INSERT INTO tailrace.%s (%s)", table, names))

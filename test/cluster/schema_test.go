@@ -26,7 +26,7 @@ func testSchema(t *testing.T, all nodes) {
 	first, second := startKeeper(t, database, policy, all[0]), startKeeper(t, database, policy, all[3], all[0])
 	first.ready(t)
 	second.ready(t)
-	assert.ElementsMatch(t, []string{"0001_contrib_tables", "0002_keys_and_rollups"}, append(first.told(&first.applied), second.told(&second.applied)...), "each migration once")
+	assert.ElementsMatch(t, []string{"0001_contrib_tables", "0002_keys_and_rollups", "0003_compact_parts"}, append(first.told(&first.applied), second.told(&second.applied)...), "each migration once")
 	assert.Empty(t, append(first.told(&first.recreated), second.told(&second.recreated)...))
 
 	definitions := make([]string, len(all))

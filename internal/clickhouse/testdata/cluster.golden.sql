@@ -553,3 +553,17 @@ GROUP BY ProjectId, Hour, ServiceName, DeploymentId, ServerId, BuildId, Level;
 DROP TABLE IF EXISTS `tail-race`.otel_traces_trace_id_ts_before_0002 SYNC;
 
 DROP TABLE IF EXISTS `tail-race`.otel_traces_trace_id_ts_before_0002_local SYNC;
+
+ALTER TABLE `tail-race`.otel_traces_local MODIFY SETTING min_bytes_for_wide_part = 134217728;
+
+ALTER TABLE `tail-race`.otel_logs_local MODIFY SETTING min_bytes_for_wide_part = 134217728;
+
+ALTER TABLE `tail-race`.otel_metrics_gauge_local MODIFY SETTING min_bytes_for_wide_part = 134217728;
+
+ALTER TABLE `tail-race`.otel_metrics_sum_local MODIFY SETTING min_bytes_for_wide_part = 134217728;
+
+ALTER TABLE `tail-race`.otel_metrics_histogram_local MODIFY SETTING min_bytes_for_wide_part = 134217728;
+
+ALTER TABLE `tail-race`.otel_metrics_exponential_histogram_local MODIFY SETTING min_bytes_for_wide_part = 134217728;
+
+ALTER TABLE `tail-race`.otel_metrics_summary_local MODIFY SETTING min_bytes_for_wide_part = 134217728;
