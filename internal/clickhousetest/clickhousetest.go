@@ -25,6 +25,8 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailrace/tailrace/internal/clickhouseserver/guard"
 )
 
 // Credentials of the test server.
@@ -42,16 +44,18 @@ const usersXML = `<clickhouse>
 <tailrace><password>` + Password + `</password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota><access_management>1</access_management></tailrace>
 </users></clickhouse>`
 
-// Server is a running ClickHouse. It ends with the test.
+// Server is a running ClickHouse. It ends with the test. As in the product, a guard stands before its native port: a client that is
+// cut off would end the whole process.
 type Server struct {
 	TCPPort, HTTPPort int
 	Dir               string
 
-	t   testing.TB
-	mu  sync.Mutex
-	cmd *exec.Cmd
-	in  io.Closer
-	log *bytes.Buffer
+	t     testing.TB
+	mu    sync.Mutex
+	cmd   *exec.Cmd
+	in    io.Closer
+	log   *bytes.Buffer
+	guard *guard.Guard
 }
 
 // Start runs a ClickHouse and waits until it answers.
@@ -84,9 +88,10 @@ func (s *Server) Run() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.log = &bytes.Buffer{}
+	native := FreePort(s.t)
 	s.cmd = exec.Command(filepath.Join(BuildDir(s.t), "tailrace-clickhouse"),
 		"--config-file="+config, "--path="+filepath.Join(s.Dir, "data"), "--log-level=error", "--listen_host=127.0.0.1",
-		"--tcp_port="+strconv.Itoa(s.TCPPort), "--http_port="+strconv.Itoa(s.HTTPPort),
+		"--tcp_port="+strconv.Itoa(native), "--http_port="+strconv.Itoa(s.HTTPPort),
 		"--query", "SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP; SELECT count() FROM file('-', LineAsString)")
 	s.cmd.Stderr = s.log
 	s.cmd.Dir = s.Dir
@@ -94,6 +99,9 @@ func (s *Server) Run() {
 	require.NoError(s.t, err)
 	s.in = in
 	require.NoError(s.t, s.cmd.Start())
+	s.guard = guard.New(guard.Config{Username: User, Password: Password, DatabaseExists: func(context.Context, string) (bool, error) { return true, nil }})
+	require.NoError(s.t, s.guard.Listen(s.Addr()))
+	s.guard.Open(net.JoinHostPort("127.0.0.1", strconv.Itoa(native)))
 
 	conn := s.open()
 	defer conn.Close()
@@ -135,13 +143,14 @@ func (s *Server) end(signal func()) {
 	signal()
 	_ = s.cmd.Wait()
 	_ = s.in.Close()
+	s.guard.Close()
 	if s.t.Failed() {
 		s.t.Logf("ClickHouse's log, the last errors:\n%s", lastErrors(s.log.String()))
 	}
 	s.cmd = nil
 }
 
-var noise = regexp.MustCompile(`^\s*\d+\. .* @ |<(Debug|Trace|Information)>|^$`)
+var noise = regexp.MustCompile(`(^|<Fatal> ClientBase:)\s*\d+\. .* @ |<(Debug|Trace|Information)>|^$`)
 
 // lastErrors is what helps of a server's log: without frames of its stack and what it says at start and end.
 func lastErrors(log string) string {
