@@ -272,7 +272,9 @@ func TestAWrongPasswordIsReportedWithoutIt(t *testing.T) {
 	var r recorder
 	server := at(ch.Addr())
 	server.Password = "not-the-password"
-	start(t, server, quick, Migrator{}, &r)
+	timing := quick
+	timing.Grace = time.Hour // which is for a server that is being started, not for one that has answered
+	start(t, server, timing, Migrator{}, &r)
 	require.Eventually(t, func() bool { return len(r.errs()) > 0 }, 10*time.Second, 10*time.Millisecond)
 	assert.ErrorContains(t, r.errs()[0], "password")
 	assert.NotContains(t, r.errs()[0].Error(), "not-the-password")
