@@ -29,7 +29,7 @@ type Timing struct {
 	Migrate time.Duration
 	// MinBackoff and MaxBackoff bound the pause after a failure (50 ms, 5 s).
 	MinBackoff, MaxBackoff time.Duration
-	// Grace is how long a server that was never seen may be away before that is reported (1.5 s; a refused login is reported at once): one that is
+	// Grace is how long a server that was never seen may be away before that is reported (1.5 s): one that is
 	// started together with the collector is not a fault.
 	Grace time.Duration
 }
@@ -142,7 +142,7 @@ func (k *Keeper) Run(ctx context.Context) {
 		}
 		k.set(err)
 		seen = seen || err == nil
-		if cause := causeOf(err); cause != reported && (err == nil || seen || time.Since(began) >= k.timing.Grace || !errors.As(err, new(*unreachableError)) || refusedLogin(err)) {
+		if cause := causeOf(err); cause != reported && (err == nil || seen || time.Since(began) >= k.timing.Grace || !errors.As(err, new(*unreachableError))) {
 			reported = cause
 			if k.changed != nil {
 				k.changed(err)
@@ -178,6 +178,9 @@ func (k *Keeper) check(ctx context.Context) error {
 	ping, stop := context.WithTimeout(ctx, k.timing.Attempt)
 	err := k.admin.Ping(ping)
 	stop()
+	if refusedLogin(err) {
+		return fmt.Errorf("ClickHouse at %s refuses the login; data stays in its files meanwhile (are username and password right?): %w", k.server.Endpoint, err)
+	}
 	if err != nil {
 		return &unreachableError{k.server.Endpoint, err}
 	}
