@@ -23,6 +23,12 @@ export async function open(browser, base, { width = 1440, height = 900, theme = 
     },
     [theme, settings],
   );
+  // JITTER=800: answers of REST take up to 800 ms longer, each its own time, so that they come in any order.
+  if (process.env.JITTER)
+    await context.route('**/api/v1/**', async (route) => {
+      await new Promise((r) => setTimeout(r, Math.random() * Number(process.env.JITTER)));
+      await route.continue().catch(() => {}); // the page has gone meanwhile
+    });
   const page = await context.newPage();
   page.setDefaultTimeout(60_000); // a busy machine is no failure
   // SLOW=6: as on a machine that is six times slower, which shows races that are rare on this one.

@@ -208,6 +208,23 @@ describe('pages', () => {
     answer();
     await context.close();
   });
+  it('asks for a metric once it knows of which kind it is', async () => {
+    const { page, context } = await open(browser, stack.base);
+    const asked = [];
+    page.on('request', (r) => r.url().includes('/metrics/series?') && asked.push(new URL(r.url()).searchParams.get('aggregate')));
+    let tell;
+    const told = new Promise((r) => (tell = r));
+    await page.route('**/api/v1/metrics?*', async (route) => {
+      await told;
+      await route.continue();
+    });
+    await page.goto(`${stack.base}/metrics?project=shop&name=agent.runs`);
+    await page.getByText('Looking for metrics').waitFor();
+    tell();
+    await page.getByRole('slider', { name: /agent\.runs/ }).waitFor();
+    assert.deepEqual([...new Set(asked)], ['rate']);
+    await context.close();
+  });
   it('opens the traces behind points of metrics and usage', async () => {
     const { page, context } = await open(browser, stack.base);
     await page.goto(`${stack.base}/metrics?project=shop&name=agent.runs&by=gen_ai.agent.name&from=-6h`);

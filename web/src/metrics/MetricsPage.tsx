@@ -36,8 +36,8 @@ export function MetricsPage() {
   const [q, set] = useQuery();
   const [find, setFind] = useState('');
   const range = rangeOf(q);
-  const scope = scopeParams(scopeOf(q));
-  const names = useData({ queryKey: ['metrics', scope, range.from], queryFn: async ({ signal }) => page(await get<Raw>('/metrics', { ...scope, ...apiRange(range) }, signal), metricName).data });
+  const asked = { ...scopeParams(scopeOf(q)), ...apiRange(range) };
+  const names = useData({ queryKey: ['metrics', asked], queryFn: async ({ signal }) => page(await get<Raw>('/metrics', asked, signal), metricName).data, refetchInterval: range.to ? false : 30_000, placeholderData: whileMoving(asked) });
   const list = (names.data ?? []).filter((m) => m.name.toLowerCase().includes(find.toLowerCase()));
   const name = q.get('name') ?? list[0]?.name ?? '';
   const metric = names.data?.find((m) => m.name === name);
@@ -75,7 +75,8 @@ export function MetricsPage() {
                 <Snippet text={`export OTEL_EXPORTER_OTLP_ENDPOINT=${otlpEndpoint()}\nexport OTEL_METRICS_EXPORTER=otlp`} />
               </Empty>
             )}
-            {name && (
+            {/* What is shown of it goes by its kind: a chart of anything else would be taken away under the reader's hands. */}
+            {name && !names.isPending && (
               <section className="panel" aria-label={name}>
                 <header className="metric-head">
                   <h2 className="mono ellipsis">{name}</h2>
