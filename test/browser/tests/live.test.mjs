@@ -170,11 +170,11 @@ describe('live', () => {
     await page.locator('.lr', { hasText: 'line 2999 ' }).waitFor();
     await page.locator('.log').focus();
     const found = page.locator('.lr', { hasText: 'line 0 ' });
-    for (let i = 0; i < 60 && (await found.count()) === 0; i++) {
+    const scrolledUp = async () => {
       await page.keyboard.press('Home');
-      await page.waitForTimeout(100);
-    }
-    await found.waitFor();
+      return (await found.count()) > 0;
+    };
+    await until('the first line', scrolledUp, 60_000);
     // Nothing twice, nothing missing: the download has every line once.
     const numbers = await downloaded(page);
     assert.equal(new Set(numbers).size, n);
