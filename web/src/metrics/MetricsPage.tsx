@@ -8,7 +8,7 @@ import { useMemo, useState } from 'react';
 import { get } from '../api/client';
 import { metricName, page, type Raw, series } from '../api/decode';
 import { scopeOf, scopeParams } from '../api/params';
-import type { MetricName, Series } from '../api/types';
+import type { MetricName } from '../api/types';
 import { bytes, count, duration } from '../lib/format';
 import { apiRange, bounds, rangeOf, step, whileMoving } from '../lib/range';
 import { useQuery } from '../lib/router';
@@ -19,6 +19,7 @@ import { Chart } from '../ui/Chart';
 import { ScopePicker } from '../ui/ScopePicker';
 import { TimeRange } from '../ui/TimeRange';
 import { Empty, ErrorNote, Loading, Snippet } from '../ui/ui';
+import { byLast, complete, drawn } from './lines';
 
 const AGGREGATES = ['avg', 'sum', 'min', 'max', 'count', 'rate', 'p50', 'p90', 'p99'] as const;
 
@@ -121,25 +122,14 @@ function GroupBy({ value, onChange }: { value: string; onChange: (v: string) => 
   );
 }
 
-// A bucket that is not over has not all of its sum: the line would always end in a fall.
-const SUMMED = new Set(['sum', 'count', 'rate']);
-function complete(list: Series[], aggregate: string, now = Date.now()): Series[] {
-  if (!SUMMED.has(aggregate)) return list;
-  return list.map((s) => {
-    const over = s.points.filter((p) => p[0] + s.every <= now);
-    // Of what has just begun it is all there is.
-    return { ...s, points: over.some((p) => p[1]) ? over : s.points };
-  });
-}
-
 function MetricChart({ name, type, unit, aggregate, by }: { name: string; type?: string; unit: string; aggregate: string; by: string }) {
   const [q, set] = useQuery();
   const range = rangeOf(q);
   const point = pointOf(q);
   const params = { ...scopeParams(scopeOf(q)), ...apiRange(range), name, type, aggregate, group_by: by || undefined, step: step(range, 120).text };
   const data = useData({ queryKey: ['metric-series', params], queryFn: async ({ signal }) => complete(series(await get<Raw>('/metrics/series', params, signal)), aggregate).map((s) => ({ ...s, label: s.label || aggregate })), refetchInterval: range.to ? false : 10_000, placeholderData: whileMoving(params) });
-  const rows = useMemo(() => [...(data.data ?? [])].sort((a, b) => (b.points.at(-1)?.[1] ?? 0) - (a.points.at(-1)?.[1] ?? 0)), [data.data]);
-  const shown = useMemo(() => rows.slice(0, 8), [rows]);
+  const rows = useMemo(() => byLast(data.data ?? []), [data.data]);
+  const shown = useMemo(() => drawn(rows), [rows]);
   const format = unitFormat(unit);
   if (data.error) return <div className="body"><ErrorNote error={data.error} retry={() => void data.refetch()} /></div>;
   if (!data.data) return <div className="body"><Loading what="Asking for the series" query={['metric-series']} /></div>;
