@@ -182,20 +182,22 @@ describe('pages', () => {
     assert.deepEqual(problems, []);
     await context.close();
   });
+  // Requests wait, but for the first `pass` of them, until what is returned is called.
+  async function held(page, url, pass = 0) {
+    let release;
+    const released = new Promise((r) => (release = r));
+    let asked = 0;
+    await page.route(url, async (route) => {
+      if (asked++ >= pass) await released;
+      await route.continue();
+    });
+    return release;
+  }
   // Since when there is data is known only after the first chart: the next one, which is asked for then, has shorter buckets.
   it('opens a point with the width that it is drawn with', async () => {
     const { page, context } = await open(browser, stack.base);
-    let [tell, answer, charts] = [undefined, undefined, 0];
-    const told = new Promise((r) => (tell = r));
-    const answered = new Promise((r) => (answer = r));
-    await page.route('**/api/v1/stats/traces?*', async (route) => {
-      await told;
-      await route.continue();
-    });
-    await page.route('**/api/v1/scores/series?*', async (route) => {
-      if (charts++ > 0) await answered;
-      await route.continue();
-    });
+    const tell = await held(page, '**/api/v1/stats/traces?*');
+    const answer = await held(page, '**/api/v1/scores/series?*', 1);
     await page.goto(`${stack.base}/scores?project=shop`);
     await page.getByRole('slider', { name: /Mean score over time/ }).waitFor();
     const asked = page.waitForRequest(/scores\/series\?.*step=(?!3600s)/);
@@ -212,12 +214,7 @@ describe('pages', () => {
     const { page, context } = await open(browser, stack.base);
     const asked = [];
     page.on('request', (r) => r.url().includes('/metrics/series?') && asked.push(new URL(r.url()).searchParams.get('aggregate')));
-    let tell;
-    const told = new Promise((r) => (tell = r));
-    await page.route('**/api/v1/metrics?*', async (route) => {
-      await told;
-      await route.continue();
-    });
+    const tell = await held(page, '**/api/v1/metrics?*');
     await page.goto(`${stack.base}/metrics?project=shop&name=agent.runs`);
     await page.getByText('Looking for metrics').waitFor();
     tell();
