@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,6 +19,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/tailrace/tailrace/internal/freeport"
 )
 
 // A child is killed when the thread that started it ends: all are started from the main goroutine, which keeps the main thread.
@@ -222,16 +223,15 @@ func (s *server) numbers(ctx context.Context, query string) ([]int64, error) {
 	return out, nil
 }
 
-// freePorts returns ports of 127.0.0.1 that were free together a moment ago.
+// freePorts returns ports of 127.0.0.1 that nobody else gets.
 func freePorts(n int) ([]string, error) {
 	ports := make([]string, n)
 	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		port, err := freeport.Take()
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close()
-		ports[i] = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+		ports[i] = strconv.Itoa(port)
 	}
 	return ports, nil
 }

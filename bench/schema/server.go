@@ -14,12 +14,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
 	"github.com/tailrace/tailrace/bench/machine"
+	"github.com/tailrace/tailrace/internal/freeport"
 )
 
 //go:embed spans.sql
@@ -42,12 +45,8 @@ const usersXML = `<clickhouse><profiles><default/></profiles><quotas><default/><
 </users></clickhouse>`
 
 func start(ctx context.Context, o options) (*server, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Take()
 	if err != nil {
-		return nil, err
-	}
-	addr := l.Addr().(*net.TCPAddr)
-	if err := l.Close(); err != nil {
 		return nil, err
 	}
 	build, err := filepath.Abs(o.build)
@@ -66,7 +65,7 @@ func start(ctx context.Context, o options) (*server, error) {
 		return nil, err
 	}
 	s := &server{cmd: exec.CommandContext(ctx, filepath.Join(build, "tailrace-clickhouse"), "--config-file="+config, "--path="+filepath.Join(o.dir, "data"),
-		"--log-level=error", "--listen_host=127.0.0.1", fmt.Sprint("--tcp_port=", addr.Port), "--query", "SYSTEM START LISTEN TCP; SELECT count() FROM file('-', LineAsString)")}
+		"--log-level=error", "--listen_host=127.0.0.1", fmt.Sprint("--tcp_port=", port), "--query", "SYSTEM START LISTEN TCP; SELECT count() FROM file('-', LineAsString)")}
 	s.cmd.Dir, s.cmd.Stderr = o.dir, os.Stderr
 	if s.in, err = s.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -74,7 +73,7 @@ func start(ctx context.Context, o options) (*server, error) {
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
-	s.conn, err = clickhouse.Open(&clickhouse.Options{Addr: []string{addr.String()}, Auth: clickhouse.Auth{Username: "bench", Password: "bench"}, ReadTimeout: time.Hour, MaxOpenConns: 4})
+	s.conn, err = clickhouse.Open(&clickhouse.Options{Addr: []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}, Auth: clickhouse.Auth{Username: "bench", Password: "bench"}, ReadTimeout: time.Hour, MaxOpenConns: 4})
 	if err != nil {
 		return nil, errors.Join(err, s.stop())
 	}

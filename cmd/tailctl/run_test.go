@@ -30,6 +30,7 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 
+	"github.com/tailrace/tailrace/internal/freeport"
 	"github.com/tailrace/tailrace/internal/identity"
 	"github.com/tailrace/tailrace/receiver/runnerlogreceiver"
 )
@@ -370,7 +371,7 @@ func TestPhasesOfABuild(t *testing.T) {
 
 func TestTCPNeedsTheToken(t *testing.T) {
 	p, sink := newPlace(t), newSink()
-	address := freeAddress(t)
+	address := freeport.Address(t)
 	p.collector(t, sink, map[string]any{"tcp": map[string]any{"endpoint": address, "token": "a token of the test"}})
 	file := filepath.Join(p.dir, "token")
 	for _, test := range []struct {

@@ -31,6 +31,7 @@ import (
 	"github.com/tailrace/tailrace/exporter/clickhousecolumnarexporter/internal/metadata"
 	"github.com/tailrace/tailrace/exporter/clickhousecolumnarexporter/internal/metadatatest"
 	"github.com/tailrace/tailrace/internal/clickhousetest"
+	"github.com/tailrace/tailrace/internal/freeport"
 	"github.com/tailrace/tailrace/internal/insert"
 )
 
@@ -112,7 +113,7 @@ func TestTheFirstHostThatAnswersIsUsed(t *testing.T) {
 	conn := server.Conn()
 	require.NoError(t, conn.Exec(t.Context(), "CREATE DATABASE tailrace"))
 	require.NoError(t, conn.Exec(t.Context(), table))
-	e := startLogs(t, settings(), login(fmt.Sprintf("tcp://127.0.0.1:%d,%s", clickhousetest.FreePort(t), server.Addr())))
+	e := startLogs(t, settings(), login(fmt.Sprintf("tcp://127.0.0.1:%d,%s", freeport.For(t), server.Addr())))
 	require.NoError(t, e.ConsumeLogs(t.Context(), lines("x")))
 }
 

@@ -31,6 +31,7 @@ import (
 
 	"github.com/tailrace/tailrace/extension/clickhouseserverextension/internal/metadatatest"
 	"github.com/tailrace/tailrace/internal/clickhousetest"
+	"github.com/tailrace/tailrace/internal/freeport"
 )
 
 // statusHost remembers what was reported.
@@ -59,7 +60,7 @@ func (h *statusHost) list() []string {
 func realConfig(t *testing.T) *Config {
 	cfg := createDefaultConfig().(*Config)
 	cfg.Path = filepath.Join(t.TempDir(), "clickhouse")
-	cfg.TCPPort, cfg.HTTPPort = clickhousetest.FreePort(t), clickhousetest.FreePort(t)
+	cfg.TCPPort, cfg.HTTPPort = freeport.For(t), freeport.For(t)
 	cfg.Password = "only-in-this-test"
 	cfg.Binary = filepath.Join(clickhousetest.BuildDir(t), "tailrace-clickhouse")
 	require.NoError(t, cfg.Validate())

@@ -26,6 +26,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 
 	"github.com/tailrace/tailrace/extension/natsextension/internal/natstest"
+	"github.com/tailrace/tailrace/internal/freeport"
 	"github.com/tailrace/tailrace/livetailclient"
 )
 
@@ -67,21 +68,13 @@ type product struct {
 	log  string
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
 func startProduct(t *testing.T, nats, more string) *product {
 	t.Helper()
 	binary, err := filepath.Abs("../../_build/tailrace")
 	require.NoError(t, err)
 	require.FileExists(t, binary, "run make build")
 	dir := t.TempDir()
-	p := &product{t: t, otlp: freeAddress(t), tail: freeAddress(t), log: filepath.Join(dir, "tailrace.log")}
+	p := &product{t: t, otlp: freeport.Address(t), tail: freeport.Address(t), log: filepath.Join(dir, "tailrace.log")}
 	config := filepath.Join(dir, "config.yaml")
 	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, productConfig, p.otlp, p.tail, nats, more), 0o600))
 	log, err := os.Create(p.log)

@@ -8,7 +8,6 @@ package runnerextension
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -31,6 +30,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/tailrace/tailrace/internal/freeport"
 	"github.com/tailrace/tailrace/internal/identity"
 	"github.com/tailrace/tailrace/internal/supervise"
 )
@@ -316,10 +316,7 @@ func TestChildSeesItsEnvFileAndItsLabels(t *testing.T) {
 }
 
 func TestChildGetsAnAssignedPort(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	port := listener.Addr().(*net.TCPAddr).Port
-	require.NoError(t, listener.Close())
+	port := freeport.For(t)
 	cfg := createDefaultConfig().(*Config)
 	cfg.Ports = PortsConfig{From: port, To: port}
 	cfg.Servers = []ServerConfig{shell("web", `echo "PORT=$PORT"`)}

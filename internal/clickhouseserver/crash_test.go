@@ -27,8 +27,6 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-func freePort(t testing.TB) int { return clickhousetest.FreePort(t) }
-
 func hostProgram(t testing.TB) string {
 	return filepath.Join(clickhousetest.BuildDir(t), hostName)
 }

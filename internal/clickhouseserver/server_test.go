@@ -20,6 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
+
+	"github.com/tailrace/tailrace/internal/freeport"
 )
 
 const testPassword = "p<&>'\"ß:x"
@@ -60,7 +62,7 @@ func (e *events) errors() string {
 
 func testConfig(t testing.TB) Config {
 	return Config{
-		Path: filepath.Join(t.TempDir(), "with space & <sign>"), TCPPort: freePort(t), HTTPPort: freePort(t),
+		Path: filepath.Join(t.TempDir(), "with space & <sign>"), TCPPort: freeport.For(t), HTTPPort: freeport.For(t),
 		Database: "tailrace", Username: DefaultUsername, Password: testPassword, Binary: hostProgram(t),
 		MaxServerMemoryUsage: 1 << 30, ShutdownTimeout: 20 * time.Second,
 	}
@@ -208,7 +210,7 @@ func TestTwoProcessesOnOneFolder(t *testing.T) {
 	cfg := testConfig(t)
 	first, _ := start(t, cfg)
 	awaitState(t, first, Ready)
-	cfg.TCPPort, cfg.HTTPPort = freePort(t), freePort(t)
+	cfg.TCPPort, cfg.HTTPPort = freeport.For(t), freeport.For(t)
 	second, e := start(t, cfg)
 	awaitState(t, second, Failed)
 	assert.Contains(t, e.errors(), "in use by another running process (pid "+itoa(os.Getpid())+")")

@@ -27,6 +27,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailrace/tailrace/internal/clickhouseserver/guard"
+	"github.com/tailrace/tailrace/internal/freeport"
 )
 
 // Credentials of the test server.
@@ -67,7 +68,7 @@ func Start(t testing.TB) *Server {
 // StartIn is Start on a folder that outlives the test.
 func StartIn(t testing.TB, dir string) *Server {
 	t.Helper()
-	s := &Server{TCPPort: FreePort(t), HTTPPort: FreePort(t), Dir: dir, t: t}
+	s := &Server{TCPPort: freeport.For(t), HTTPPort: freeport.For(t), Dir: dir, t: t}
 	s.Run()
 	t.Cleanup(s.Kill)
 	return s
@@ -88,7 +89,7 @@ func (s *Server) Run() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.log = &bytes.Buffer{}
-	native := FreePort(s.t)
+	native := freeport.For(s.t)
 	s.cmd = exec.Command(filepath.Join(BuildDir(s.t), "tailrace-clickhouse"),
 		"--config-file="+config, "--path="+filepath.Join(s.Dir, "data"), "--log-level=error", "--listen_host=127.0.0.1",
 		"--tcp_port="+strconv.Itoa(native), "--http_port="+strconv.Itoa(s.HTTPPort),
@@ -177,13 +178,4 @@ func BuildDir(t testing.TB) string {
 		require.NoError(t, err, "run `make clickhouse` first")
 	}
 	return build
-}
-
-// FreePort returns a loopback TCP port that was free a moment ago.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/tailrace/tailrace/internal/clickhouse"
 	"github.com/tailrace/tailrace/internal/clickhouseserver/guard"
 	"github.com/tailrace/tailrace/internal/clickhousetest"
+	"github.com/tailrace/tailrace/internal/freeport"
 )
 
 // T0 is when the data begins: two to three days ago, at midnight, within every retention.
@@ -65,7 +66,7 @@ func guarded(t testing.TB, server *clickhousetest.Server) driver.Conn {
 		Username: clickhousetest.User, Password: clickhousetest.Password, MaxConnections: 1000,
 		DatabaseExists: func(context.Context, string) (bool, error) { return true, nil },
 	})
-	addr := "127.0.0.1:" + strconv.Itoa(clickhousetest.FreePort(t))
+	addr := "127.0.0.1:" + strconv.Itoa(freeport.For(t))
 	require.NoError(t, g.Listen(addr))
 	g.Open(server.Addr())
 	conn, err := clickhousego.Open(&clickhousego.Options{Addr: []string{addr}, Auth: clickhousego.Auth{Username: clickhousetest.User, Password: clickhousetest.Password}})

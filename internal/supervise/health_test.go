@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailrace/tailrace/internal/freeport"
 )
 
 func testCheck(probe Probe) *HealthCheck {
@@ -22,14 +24,6 @@ func testCheck(probe Probe) *HealthCheck {
 		Probe: probe, StartInterval: 5 * time.Millisecond, Interval: 5 * time.Millisecond, Timeout: 5 * time.Second,
 		StartPeriod: time.Hour, HealthyThreshold: 1, UnhealthyThreshold: 2,
 	}
-}
-
-// freeAddress is where nobody listens.
-func freeAddress(t *testing.T) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // waitForState waits until the last event of a kind has a state.
@@ -82,7 +76,7 @@ func TestHealthThresholds(t *testing.T) {
 }
 
 func TestHealthFollowsTheAnswersOfTheServer(t *testing.T) {
-	file, address := filepath.Join(t.TempDir(), "health"), freeAddress(t)
+	file, address := filepath.Join(t.TempDir(), "health"), freeport.Address(t)
 	server := testServer("web-1", "http:"+address)
 	server.Env = append(server.Env, "HEALTH_FILE="+file)
 	server.Health = testCheck(HTTPProbe{URL: "http://" + address + "/health"})
@@ -223,7 +217,7 @@ func TestProbes(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close()
-	listening, silent := listener.Addr().String(), freeAddress(t)
+	listening, silent := listener.Addr().String(), freeport.Address(t)
 	for name, test := range map[string]struct {
 		probe  Probe
 		text   string
@@ -261,7 +255,7 @@ func TestProbes(t *testing.T) {
 }
 
 func TestHTTPProbeKnowsItsStatuses(t *testing.T) {
-	file, address := filepath.Join(t.TempDir(), "health"), freeAddress(t)
+	file, address := filepath.Join(t.TempDir(), "health"), freeport.Address(t)
 	server := testServer("web-1", "http:"+address)
 	server.Env = append(server.Env, "HEALTH_FILE="+file)
 	server.Health = testCheck(HTTPProbe{URL: "http://" + address})

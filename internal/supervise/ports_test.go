@@ -15,19 +15,20 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailrace/tailrace/internal/freeport"
 )
 
 // freeRange is three ports in a row on which nobody listens, and a listener on the first one.
 func freeRange(t *testing.T) (PortRange, net.Listener) {
 	for range 100 {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		first := listener.Addr().(*net.TCPAddr).Port
-		if first+2 <= 65535 && portFree(first+1) && portFree(first+2) {
+		first := freeport.For(t)
+		if portFree(first+1) && portFree(first+2) {
+			listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(first)))
+			require.NoError(t, err)
 			t.Cleanup(func() { _ = listener.Close() })
 			return PortRange{From: first, To: first + 2}, listener
 		}
-		_ = listener.Close()
 	}
 	t.Fatal("no three free ports in a row")
 	return PortRange{}, nil

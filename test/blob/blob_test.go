@@ -17,13 +17,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailrace/tailrace/internal/freeport"
 )
 
 // TestEveryRecordOnceOverS3 sends while the edge and the centre are killed by turns and the S3 server goes away for a while. What the
 // edge acknowledged is in the centre's ClickHouse once in the end; what it did not, at most once.
 func TestEveryRecordOnceOverS3(t *testing.T) {
 	w := newWorld(t)
-	otlp := freePort(t)
+	otlp := freeport.For(t)
 	edge, centre := w.edge(otlp), w.centre()
 	edge.start()
 	centre.start()
@@ -164,7 +166,7 @@ func TestEveryRecordOnceOverS3(t *testing.T) {
 // TestWrongCredentials: the error names bucket and way out, senders do not notice.
 func TestWrongCredentials(t *testing.T) {
 	w := newWorld(t)
-	otlp := freePort(t)
+	otlp := freeport.For(t)
 	edge := w.edge(otlp)
 	edge.env = append(edge.env, "AWS_SECRET_ACCESS_KEY=wrong")
 	edge.start()

@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -24,6 +23,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailrace/tailrace/internal/freeport"
 )
 
 const (
@@ -107,14 +108,6 @@ func (p *process) logged(text string) bool {
 	return bytes.Contains(log, []byte(text))
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 func await(t *testing.T, what string, check func() error) {
 	t.Helper()
 	deadline := time.Now().Add(3 * time.Minute)
@@ -141,12 +134,12 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, dir: t.TempDir(), chHTTP: freePort(t)}
+	w := &world{t: t, dir: t.TempDir(), chHTTP: freeport.For(t)}
 	root := filepath.Join(w.dir, "s3")
 	w.bucket = filepath.Join(root, name)
 	require.NoError(t, os.MkdirAll(w.bucket, 0o750))
 	require.NoError(t, os.MkdirAll(filepath.Join(w.dir, "metadata"), 0o750))
-	port := freePort(t)
+	port := freeport.For(t)
 	w.endpoint = fmt.Sprintf("http://127.0.0.1:%d", port)
 	w.s3 = newProcess(t, filepath.Join(w.dir, "s3.log"), []string{"ROOT_ACCESS_KEY=" + access, "ROOT_SECRET_KEY=" + secret},
 		build(t, "object-store", "versitygw"), "--port", fmt.Sprintf("127.0.0.1:%d", port), "posix", "--sidecar", filepath.Join(w.dir, "metadata"), root)
@@ -188,7 +181,7 @@ func (w *world) edge(otlp int) *process {
 }
 
 func (w *world) centre() *process {
-	return w.collector("centre", fmt.Sprintf("CLICKHOUSE_TCP=%d", freePort(w.t)), fmt.Sprintf("CLICKHOUSE_HTTP=%d", w.chHTTP), "CLICKHOUSE_PASSWORD="+password,
+	return w.collector("centre", fmt.Sprintf("CLICKHOUSE_TCP=%d", freeport.For(w.t)), fmt.Sprintf("CLICKHOUSE_HTTP=%d", w.chHTTP), "CLICKHOUSE_PASSWORD="+password,
 		"CLICKHOUSE_HELPER="+build(w.t, "tailrace-clickhouse"))
 }
 

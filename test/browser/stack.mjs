@@ -12,15 +12,20 @@ import { fileURLToPath } from 'node:url';
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const s = createServer();
-    s.on('error', reject);
-    s.listen(0, '127.0.0.1', () => {
-      const { port } = s.address();
-      s.close(() => resolve(port));
+/** Ports from below those that outgoing connections get, all of them free at the same time: what is let go is given to others at once. */
+async function freePorts(n) {
+  const held = [];
+  while (held.length < n) {
+    const server = createServer();
+    const port = 10240 + Math.floor(Math.random() * (32768 - 10240));
+    const free = await new Promise((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
     });
-  });
+    if (free) held.push({ server, port });
+  }
+  await Promise.all(held.map(({ server }) => new Promise((resolve) => server.close(resolve))));
+  return held.map(({ port }) => port);
 }
 
 /** The number behind `--name` on the command line. */
@@ -50,7 +55,7 @@ export async function until(what, f, ms = 30_000) {
 export async function start({ config = process.env.TAILRACE_BROWSER_CONFIG ?? 'config/local.yaml', prepare } = {}) {
   const data = await mkdtemp(join(tmpdir(), 'tailrace-browser-'));
   await prepare?.(data);
-  const [grpc, http, ui, tcp, ch, health, metrics] = await Promise.all(Array.from({ length: 7 }, freePort));
+  const [grpc, http, ui, tcp, ch, health, metrics] = await freePorts(7);
   const env = {
     ...process.env,
     TAILRACE_DATA: data,

@@ -28,6 +28,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 
 	"github.com/tailrace/tailrace/internal/clickhousetest"
+	"github.com/tailrace/tailrace/internal/freeport"
 )
 
 // collector is the built binary with config/cluster.yaml.
@@ -47,7 +48,7 @@ func startCollector(t testing.TB, name string, all nodes, configs ...string) *co
 	for _, n := range all {
 		hosts = append(hosts, n.addr())
 	}
-	address := func() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(clickhousetest.FreePort(t))) }
+	address := func() string { return freeport.Address(t) }
 	c := &collector{name: name, otlp: address(), log: &bytes.Buffer{}}
 	c.cmd = exec.Command(filepath.Join(root, "_build", "tailrace"))
 	for _, config := range append([]string{"config/cluster.yaml"}, configs...) {
@@ -55,7 +56,7 @@ func startCollector(t testing.TB, name string, all nodes, configs ...string) *co
 	}
 	c.cmd.Dir = root
 	c.cmd.Env = append(os.Environ(), "TAILRACE_DATA="+t.TempDir(), "TAILRACE_OTLP_HTTP="+c.otlp, "TAILRACE_OTLP_GRPC="+address(), "TAILRACE_CONSOLE="+address(),
-		"TAILRACE_HEALTH="+address(), "TAILRACE_METRICS_PORT="+strconv.Itoa(clickhousetest.FreePort(t)),
+		"TAILRACE_HEALTH="+address(), "TAILRACE_METRICS_PORT="+strconv.Itoa(freeport.For(t)),
 		"TAILRACE_CLICKHOUSE_HOSTS="+strings.Join(hosts, ","), "TAILRACE_CLICKHOUSE_CLUSTER="+clusterName, "TAILRACE_CLICKHOUSE_PASSWORD="+password)
 	c.cmd.Stdout, c.cmd.Stderr = c.log, c.log
 	require.NoError(t, c.cmd.Start())

@@ -10,7 +10,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -27,6 +26,7 @@ import (
 
 	"github.com/tailrace/tailrace/internal/clickhouseserver/guard"
 	"github.com/tailrace/tailrace/internal/clickhousetest"
+	"github.com/tailrace/tailrace/internal/freeport"
 )
 
 const (
@@ -62,26 +62,6 @@ type nodes []*node
 
 var library string
 
-// freePort returns a port that is free on both addresses, and below those that outgoing connections get: a node comes back to its port.
-func freePort(t testing.TB) int {
-	t.Helper()
-	for range 100 {
-		port := 20000 + rand.IntN(12000)
-		free := true
-		for _, host := range []string{"127.0.0.1", inner} {
-			l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-			if free = free && err == nil; err == nil {
-				_ = l.Close()
-			}
-		}
-		if free {
-			return port
-		}
-	}
-	require.FailNow(t, "no free port")
-	return 0
-}
-
 // startCluster runs ZooKeeper and four nodes.
 func startCluster(t testing.TB) nodes {
 	t.Helper()
@@ -92,7 +72,7 @@ func startCluster(t testing.TB) nodes {
 	var all nodes
 	for shard := 1; shard <= 2; shard++ {
 		for replica := 1; replica <= 2; replica++ {
-			all = append(all, &node{t: t, shard: shard, replica: replica, dir: t.TempDir(), port: freePort(t), interserver: freePort(t)})
+			all = append(all, &node{t: t, shard: shard, replica: replica, dir: t.TempDir(), port: freeport.For(t), interserver: freeport.For(t)})
 		}
 	}
 	for _, n := range all {

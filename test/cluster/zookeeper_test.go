@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailrace/tailrace/internal/freeport"
 )
 
 const zookeeperJar = "/usr/share/java/zookeeper.jar"
@@ -28,7 +30,7 @@ func startZooKeeper(t testing.TB) int {
 	require.FileExists(t, zookeeperJar, "ZooKeeper is missing: apt-get install zookeeper")
 	java, err := exec.LookPath("java")
 	require.NoError(t, err, "Java is missing: apt-get install default-jre-headless")
-	dir, port := t.TempDir(), freePort(t)
+	dir, port := t.TempDir(), freeport.For(t)
 	config := filepath.Join(dir, "zoo.cfg")
 	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `tickTime=500
 dataDir=%s

@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailrace/tailrace/internal/freeport"
 )
 
 // An app that builds its resource in code is known by the token that its exporter reads from the environment; one that
@@ -27,7 +29,7 @@ func TestAppsThatIgnoreTheEnvironmentAreIdentified(t *testing.T) {
 	legacy := filepath.Join(t.TempDir(), "legacy.yaml")
 	require.NoError(t, os.WriteFile(legacy, []byte(blocks[1][1]), 0o600))
 
-	own := freeAddress(t)
+	own := freeport.Address(t)
 	t.Setenv("LEGACY_OTLP", own)
 	app := func(endpoint string) string {
 		return fmt.Sprintf("[node, send.mjs, --endpoint, 'http://%s', --spans, '20']", endpoint)

@@ -28,6 +28,8 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailrace/tailrace/internal/freeport"
 )
 
 const password = "e2e-password"
@@ -63,8 +65,8 @@ func newProduct(t testing.TB, configs ...string) *product {
 	}
 	p := &product{
 		t: t, root: root, secret: password, binary: filepath.Join(root, "_build", "tailrace"), data: filepath.Join(t.TempDir(), "data"), configs: configs,
-		grpc: freeAddress(t), http: freeAddress(t), tail: freeAddress(t), health: freeAddress(t),
-		chTCP: freePort(t), chHTTP: freePort(t), metrics: freePort(t),
+		grpc: freeport.Address(t), http: freeport.Address(t), tail: freeport.Address(t), health: freeport.Address(t),
+		chTCP: freeport.For(t), chHTTP: freeport.For(t), metrics: freeport.For(t),
 	}
 	p.connect()
 	t.Cleanup(func() {
@@ -385,19 +387,6 @@ next:
 		return 0, fmt.Errorf("no metric %s %v", name, labels)
 	}
 	return sum, nil
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
 }
 
 // awaitGone waits until no process of a product that was stopped is left.

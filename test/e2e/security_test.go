@@ -23,6 +23,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailrace/tailrace/internal/freeport"
 )
 
 // unprivileged is the user that the collector runs as where the tests run as root, which may read everything.
@@ -101,7 +103,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 	for name, value := range secrets {
 		t.Setenv(name, value)
 	}
-	zpages, pprof, unused := freeAddress(t), freeAddress(t), freeAddress(t)
+	zpages, pprof, unused := freeport.Address(t), freeport.Address(t), freeport.Address(t)
 	const more = `yaml:
 extensions:
   zpages: {endpoint: "%s", expvar: {enabled: true}}

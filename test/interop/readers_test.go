@@ -6,7 +6,6 @@ package interop
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -34,6 +33,7 @@ import (
 
 	"github.com/tailrace/tailrace/exporter/jsonlexporter"
 	"github.com/tailrace/tailrace/internal/clickhousetest"
+	"github.com/tailrace/tailrace/internal/freeport"
 )
 
 // example returns the code block of a language in the format's document.
@@ -129,7 +129,7 @@ func TestSendersAreAnsweredByTheirProtocol(t *testing.T) {
 	defer sinks.stop(t)
 	f := otlpreceiver.NewFactory()
 	cfg := f.CreateDefaultConfig()
-	httpAddr, grpcAddr := freeAddr(t), freeAddr(t)
+	httpAddr, grpcAddr := freeport.Address(t), freeport.Address(t)
 	require.NoError(t, confmap.NewFromStringMap(map[string]any{"protocols": map[string]any{
 		"http": map[string]any{"endpoint": httpAddr}, "grpc": map[string]any{"endpoint": grpcAddr},
 	}}).Unmarshal(cfg))
@@ -161,14 +161,6 @@ func TestSendersAreAnsweredByTheirProtocol(t *testing.T) {
 	ld := plog.NewLogs()
 	ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty().Body().SetStr("y")
 	assert.Equal(t, codes.Unavailable, overGRPC(t, conn, ld))
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func overHTTP(t *testing.T, addr string, ld plog.Logs) int {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tailrace/tailrace/internal/freeport"
 )
 
 // Server is a nats-server on a port that it keeps.
@@ -28,10 +30,7 @@ type Server struct {
 // Start runs a server until the test ends. More arguments are its own, such as -js.
 func Start(tb testing.TB, args ...string) *Server {
 	tb.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(tb, err)
-	addr := listener.Addr().String()
-	require.NoError(tb, listener.Close())
+	addr := freeport.Address(tb)
 	_, port, err := net.SplitHostPort(addr)
 	require.NoError(tb, err)
 	s := &Server{tb: tb, Addr: addr, args: append([]string{"-a", "127.0.0.1", "-p", port, "-sd", tb.TempDir()}, args...)}
