@@ -21,6 +21,16 @@ describe('series of a metric', () => {
     expect(labels(drawn(byLast(many)))).toEqual(['s04', 's05', 's06', 's07', 's08', 's09', 's10', 's11']);
   });
 
+  it('stay where they are drawn when others come and go', () => {
+    const before = drawn(byLast(['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'].map((label) => line(label, 5))));
+    const next = [...['a', 'c', 'd', 'e', 'f', 'g', 'h'].map((label) => line(label, 5)), line('b', 1), line('aa', 9)];
+    const after = drawn(byLast(next), before);
+    expect(labels(after)).toEqual(['a', 'aa', 'c', 'd', 'e', 'f', 'g', 'h']);
+    expect(drawn(byLast(next), after)).toEqual(after);
+    expect(labels(drawn([line('h', 1), line('x', 1)], after))).toEqual(['x', 'h']);
+    expect(labels(drawn([line('y', 2), line('x', 1)], after))).toEqual(['x', 'y']);
+  });
+
   it.each(['sum', 'count', 'rate'])('leave out the bucket that is not over, of %s', (aggregate) => {
     expect(complete([line('a', 5, 1)], aggregate, 1500)).toEqual([line('a', 5)]);
     expect(complete([line('a', 5, 1)], 'avg', 1500)).toEqual([line('a', 5, 1)]);

@@ -4,11 +4,11 @@
 // Metrics: any of them over time, grouped by an attribute.
 
 import { useQuery as useData } from '@tanstack/react-query';
-import { useMemo, useState } from 'react';
+import { useMemo, useRef, useState } from 'react';
 import { get } from '../api/client';
 import { metricName, page, type Raw, series } from '../api/decode';
 import { scopeOf, scopeParams } from '../api/params';
-import type { MetricName } from '../api/types';
+import type { MetricName, Series } from '../api/types';
 import { bytes, count, duration } from '../lib/format';
 import { apiRange, bounds, rangeOf, step, whileMoving } from '../lib/range';
 import { useQuery } from '../lib/router';
@@ -129,7 +129,8 @@ function MetricChart({ name, type, unit, aggregate, by }: { name: string; type?:
   const params = { ...scopeParams(scopeOf(q)), ...apiRange(range), name, type, aggregate, group_by: by || undefined, step: step(range, 120).text };
   const data = useData({ queryKey: ['metric-series', params], queryFn: async ({ signal }) => complete(series(await get<Raw>('/metrics/series', params, signal)), aggregate).map((s) => ({ ...s, label: s.label || aggregate })), refetchInterval: range.to ? false : 10_000, placeholderData: whileMoving(params) });
   const rows = useMemo(() => byLast(data.data ?? []), [data.data]);
-  const shown = useMemo(() => drawn(rows), [rows]);
+  const before = useRef<Series[]>([]);
+  const shown = useMemo(() => (before.current = drawn(rows, before.current)), [rows]);
   const format = unitFormat(unit);
   if (data.error) return <div className="body"><ErrorNote error={data.error} retry={() => void data.refetch()} /></div>;
   if (!data.data) return <div className="body"><Loading what="Asking for the series" query={['metric-series']} /></div>;

@@ -22,5 +22,14 @@ export const byLast = (list: Series[]): Series[] => [...list].sort((a, b) => (b.
 
 const MOST = 8;
 
-/** The first of them, in an order that stays while their values change: colours, and the place of the keyboard, go by it. */
-export const drawn = (rows: Series[]): Series[] => rows.slice(0, MOST).sort((a, b) => a.label.localeCompare(b.label));
+/**
+ * The first of them, each where it was among those drawn before, whatever its value is now: colours, and the place of the keyboard, go by
+ * it. New ones take the places of those that are gone, by their labels.
+ */
+export function drawn(rows: Series[], before: Series[] = []): Series[] {
+  const most = rows.slice(0, MOST);
+  const known = new Set(before.map((s) => s.label));
+  const fresh = most.filter((s) => !known.has(s.label)).sort((a, b) => a.label.localeCompare(b.label));
+  const places = before.map((was) => most.find((s) => s.label === was.label) ?? fresh.shift());
+  return [...places, ...fresh].filter((s) => s !== undefined);
+}
