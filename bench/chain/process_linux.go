@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tailrace/tailrace/internal/clickhousetest"
 	"github.com/tailrace/tailrace/internal/freeport"
 )
 
@@ -34,8 +36,8 @@ type process struct {
 	done chan struct{}
 }
 
-func start(log, name string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(name, args...), log: log, done: make(chan struct{})}
+func start(log string, cmd *exec.Cmd) (*process, error) {
+	p := &process{cmd: cmd, log: log, done: make(chan struct{})}
 	f, err := os.Create(log)
 	if err != nil {
 		return nil, err
@@ -135,22 +137,12 @@ func startClickHouse(ctx context.Context, build, dir string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{tcp: "127.0.0.1:" + ports[0], http: "127.0.0.1:" + ports[1]}
-	users, config := filepath.Join(dir, "users.xml"), filepath.Join(dir, "config.xml")
-	err = errors.Join(os.MkdirAll(dir, 0o700),
-		os.WriteFile(users, []byte(`<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users>
-<default><password/><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
-<grants><query>GRANT SYSTEM LISTEN ON *.*</query><query>GRANT CREATE TEMPORARY TABLE ON *.*</query><query>GRANT READ ON FILE</query></grants></default>
-<tailrace><password>`+password+`</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></tailrace>
-</users></clickhouse>`), 0o600),
-		os.WriteFile(config, []byte(`<clickhouse><logger><console>1</console></logger><users_config>`+users+`</users_config></clickhouse>`), 0o600))
+	cmd, err := clickhousetest.Command{Build: build, Dir: dir, User: "tailrace", Password: password, TCPPort: ports[0], HTTPPort: ports[1]}.Prepare()
 	if err != nil {
 		return nil, err
 	}
-	s.process, err = start(filepath.Join(dir, "clickhouse.log"), filepath.Join(build, "tailrace-clickhouse"),
-		"--config-file="+config, "--path="+filepath.Join(dir, "data"), "--log-level=error", "--listen_host=127.0.0.1", "--tcp_port="+ports[0], "--http_port="+ports[1],
-		"--query", "SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP; SELECT count() FROM file('-', LineAsString)")
-	if err != nil {
+	s := &server{tcp: loopback(ports[0]), http: loopback(ports[1])}
+	if s.process, err = start(filepath.Join(dir, "clickhouse.log"), cmd); err != nil {
 		return nil, err
 	}
 	if err := s.until(ctx, "ClickHouse answers", func() bool { return s.exec(ctx, "SELECT 1") == nil }); err != nil {
@@ -224,14 +216,15 @@ func (s *server) numbers(ctx context.Context, query string) ([]int64, error) {
 }
 
 // freePorts returns ports of 127.0.0.1 that nobody else gets.
-func freePorts(n int) ([]string, error) {
-	ports := make([]string, n)
+func freePorts(n int) ([]int, error) {
+	ports := make([]int, n)
 	for i := range ports {
-		port, err := freeport.Take()
-		if err != nil {
+		var err error
+		if ports[i], err = freeport.Take(); err != nil {
 			return nil, err
 		}
-		ports[i] = strconv.Itoa(port)
 	}
 	return ports, nil
 }
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -13,7 +13,9 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -95,7 +97,7 @@ func (b *bench) collector(w way, s *settings) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.OTLP, s.PprofAddress, s.MetricsPort = "127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1], ports[2]
+	s.OTLP, s.PprofAddress, s.MetricsPort = loopback(ports[0]), loopback(ports[1]), strconv.Itoa(ports[2])
 	s.Sync, s.Database, s.Password, s.Contrib, s.Delay = w.sync, w.database(), password, w.contrib, w.delay
 	t, binary := productConfig, filepath.Join(b.build, "tailrace")
 	if w.peer {
@@ -109,7 +111,7 @@ func (b *bench) collector(w way, s *settings) (*process, error) {
 	if err := errors.Join(os.MkdirAll(s.Files, 0o750), os.WriteFile(config, yaml.Bytes(), 0o600)); err != nil {
 		return nil, err
 	}
-	p, err := start(filepath.Join(s.dir, "collector.log"), binary, "--config", config)
+	p, err := start(filepath.Join(s.dir, "collector.log"), exec.Command(binary, "--config", config))
 	if err == nil && s.Write {
 		if err = p.until(b.ctx, "OTLP is accepted", func() bool { return post(b.ctx, s.OTLP, s.Signals[0], nil) == nil }); err != nil {
 			p.kill()

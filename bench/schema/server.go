@@ -22,6 +22,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/tailrace/tailrace/bench/machine"
+	"github.com/tailrace/tailrace/internal/clickhousetest"
 	"github.com/tailrace/tailrace/internal/freeport"
 )
 
@@ -31,18 +32,14 @@ var spansSQL string
 //go:embed logs.sql
 var logsSQL string
 
+const user, password = "bench", "bench"
+
 // server is a ClickHouse of its own.
 type server struct {
 	cmd  *exec.Cmd
 	in   io.Closer
 	conn driver.Conn
 }
-
-const usersXML = `<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users>
-<default><password/><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
-<grants><query>GRANT SYSTEM LISTEN ON *.*</query><query>GRANT CREATE TEMPORARY TABLE ON *.*</query><query>GRANT READ ON FILE</query></grants></default>
-<bench><password>bench</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></bench>
-</users></clickhouse>`
 
 func start(ctx context.Context, o options) (*server, error) {
 	port, err := freeport.Take()
@@ -53,27 +50,21 @@ func start(ctx context.Context, o options) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(o.dir, 0o755); err != nil {
-		return nil, err
-	}
-	users, config := filepath.Join(o.dir, "users.xml"), filepath.Join(o.dir, "config.xml")
-	if err := os.WriteFile(users, []byte(usersXML), 0o600); err != nil {
-		return nil, err
-	}
-	err = os.WriteFile(config, fmt.Appendf(nil, "<clickhouse><logger><console>1</console></logger><users_config>%s</users_config><mark_cache_size>268435456</mark_cache_size></clickhouse>", users), 0o600)
+	cmd, err := clickhousetest.Command{
+		Build: build, Dir: o.dir, User: user, Password: password, TCPPort: port, Config: "<mark_cache_size>268435456</mark_cache_size>",
+	}.Prepare()
 	if err != nil {
 		return nil, err
 	}
-	s := &server{cmd: exec.CommandContext(ctx, filepath.Join(build, "tailrace-clickhouse"), "--config-file="+config, "--path="+filepath.Join(o.dir, "data"),
-		"--log-level=error", "--listen_host=127.0.0.1", fmt.Sprint("--tcp_port=", port), "--query", "SYSTEM START LISTEN TCP; SELECT count() FROM file('-', LineAsString)")}
-	s.cmd.Dir, s.cmd.Stderr = o.dir, os.Stderr
+	s := &server{cmd: cmd}
+	s.cmd.Stderr = os.Stderr
 	if s.in, err = s.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
-	s.conn, err = clickhouse.Open(&clickhouse.Options{Addr: []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}, Auth: clickhouse.Auth{Username: "bench", Password: "bench"}, ReadTimeout: time.Hour, MaxOpenConns: 4})
+	s.conn, err = clickhouse.Open(&clickhouse.Options{Addr: []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}, Auth: clickhouse.Auth{Username: user, Password: password}, ReadTimeout: time.Hour, MaxOpenConns: 4})
 	if err != nil {
 		return nil, errors.Join(err, s.stop())
 	}

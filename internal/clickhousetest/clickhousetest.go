@@ -8,7 +8,6 @@ package clickhousetest
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -35,15 +34,6 @@ const (
 	User     = "tailrace"
 	Password = "test-password"
 )
-
-// usersXML: memory is counted in small steps, not in those of 4 MiB, so that a small limit holds too.
-const usersXML = `<clickhouse>
-<profiles><default><max_untracked_memory>4096</max_untracked_memory></default></profiles><quotas><default/></quotas>
-<users>
-<default><password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
-<grants><query>GRANT SYSTEM LISTEN ON *.*</query><query>GRANT CREATE TEMPORARY TABLE ON *.*</query><query>GRANT READ ON FILE</query></grants></default>
-<tailrace><password>` + Password + `</password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota><access_management>1</access_management></tailrace>
-</users></clickhouse>`
 
 // Server is a running ClickHouse. It ends with the test. As in the product, a guard stands before its native port: a client that is
 // cut off would end the whole process.
@@ -77,25 +67,22 @@ func StartIn(t testing.TB, dir string) *Server {
 // Run starts the process again on the same folder and ports, after Kill or Stop.
 func (s *Server) Run() {
 	s.t.Helper()
-	users := filepath.Join(s.Dir, "users.xml")
-	config := filepath.Join(s.Dir, "config.xml")
-	require.NoError(s.t, os.WriteFile(users, []byte(usersXML), 0o600))
-	// merge_with_ttl_timeout: ClickHouse looks for what has expired in a partition again after four hours, even when the merge that it chose
-	// for it found no free thread. Tests wait for minutes.
-	require.NoError(s.t, os.WriteFile(config, fmt.Appendf(nil, `<clickhouse><logger><console>1</console></logger>
-<users_config>%s</users_config><mark_cache_size>67108864</mark_cache_size>
-<merge_tree><non_replicated_deduplication_window>10000</non_replicated_deduplication_window><merge_with_ttl_timeout>1</merge_with_ttl_timeout></merge_tree></clickhouse>`, users), 0o600))
-
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.log = &bytes.Buffer{}
 	native := freeport.For(s.t)
-	s.cmd = exec.Command(filepath.Join(BuildDir(s.t), "tailrace-clickhouse"),
-		"--config-file="+config, "--path="+filepath.Join(s.Dir, "data"), "--log-level=error", "--listen_host=127.0.0.1",
-		"--tcp_port="+strconv.Itoa(native), "--http_port="+strconv.Itoa(s.HTTPPort),
-		"--query", "SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP; SELECT count() FROM file('-', LineAsString)")
-	s.cmd.Stderr = s.log
-	s.cmd.Dir = s.Dir
+	cmd, err := Command{
+		Build: BuildDir(s.t), Dir: s.Dir, User: User, Password: Password, TCPPort: native, HTTPPort: s.HTTPPort,
+		// Memory is counted in small steps, not in those of 4 MiB, so that a small limit holds too.
+		Profile: "<max_untracked_memory>4096</max_untracked_memory>",
+		// merge_with_ttl_timeout: ClickHouse looks for what has expired in a partition again after four hours, even when the merge that it
+		// chose for it found no free thread. Tests wait for minutes.
+		Config: "<mark_cache_size>67108864</mark_cache_size><merge_tree><non_replicated_deduplication_window>10000</non_replicated_deduplication_window>" +
+			"<merge_with_ttl_timeout>1</merge_with_ttl_timeout></merge_tree>",
+	}.Prepare()
+	require.NoError(s.t, err)
+	cmd.Stderr = s.log
+	s.cmd = cmd
 	in, err := s.cmd.StdinPipe()
 	require.NoError(s.t, err)
 	s.in = in

@@ -12,7 +12,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -39,7 +38,7 @@ const (
 type node struct {
 	shard, replica    int
 	port, interserver int
-	dir               string
+	command           clickhousetest.Command
 
 	t     testing.TB
 	cmd   *exec.Cmd
@@ -72,7 +71,7 @@ func startCluster(t testing.TB) nodes {
 	var all nodes
 	for shard := 1; shard <= 2; shard++ {
 		for replica := 1; replica <= 2; replica++ {
-			all = append(all, &node{t: t, shard: shard, replica: replica, dir: t.TempDir(), port: freeport.For(t), interserver: freeport.For(t)})
+			all = append(all, &node{t: t, shard: shard, replica: replica, port: freeport.For(t), interserver: freeport.For(t)})
 		}
 	}
 	for _, n := range all {
@@ -86,12 +85,6 @@ func startCluster(t testing.TB) nodes {
 	return all
 }
 
-const usersXML = `<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users>
-<default><password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
-<grants><query>GRANT SYSTEM LISTEN ON *.*</query><query>GRANT CREATE TEMPORARY TABLE ON *.*</query><query>GRANT READ ON FILE</query></grants></default>
-<tailrace><password>` + password + `</password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota><access_management>1</access_management></tailrace>
-</users></clickhouse>`
-
 func (n *node) configure(zookeeper int, all nodes) {
 	n.t.Helper()
 	var shards strings.Builder
@@ -104,28 +97,25 @@ func (n *node) configure(zookeeper int, all nodes) {
 			shards.WriteString("</shard>\n")
 		}
 	}
-	users := filepath.Join(n.dir, "users.xml")
-	require.NoError(n.t, os.WriteFile(users, []byte(usersXML), 0o600))
-	require.NoError(n.t, os.WriteFile(n.config(), fmt.Appendf(nil, `<clickhouse><logger><console>1</console></logger>
-<users_config>%s</users_config><mark_cache_size>67108864</mark_cache_size><max_server_memory_usage>3000000000</max_server_memory_usage>
+	n.command = clickhousetest.Command{
+		Build: clickhousetest.BuildDir(n.t), Dir: n.t.TempDir(), User: user, Password: password, LogLevel: "warning", Host: inner, TCPPort: n.port,
+		Config: fmt.Sprintf(`<mark_cache_size>67108864</mark_cache_size><max_server_memory_usage>3000000000</max_server_memory_usage>
 <background_schedule_pool_size>16</background_schedule_pool_size><background_fetches_pool_size>4</background_fetches_pool_size>
-<zookeeper><node><host>127.0.0.1</host><port>%d</port></node><session_timeout_ms>3000</session_timeout_ms><sessions_path>/clickhouse/sessions/%[3]d-%[4]d</sessions_path></zookeeper>
-<macros><shard>%[3]d</shard><replica>%[4]d</replica></macros>
-<remote_servers><%[5]s>
-%[6]s</%[5]s></remote_servers>
-</clickhouse>`, users, zookeeper, n.shard, n.replica, clusterName, shards.String()), 0o600))
+<zookeeper><node><host>127.0.0.1</host><port>%d</port></node><session_timeout_ms>3000</session_timeout_ms><sessions_path>/clickhouse/sessions/%[2]d-%[3]d</sessions_path></zookeeper>
+<macros><shard>%[2]d</shard><replica>%[3]d</replica></macros>
+<remote_servers><%[4]s>
+%[5]s</%[4]s></remote_servers>`, zookeeper, n.shard, n.replica, clusterName, shards.String()),
+	}
 }
-
-func (n *node) config() string { return filepath.Join(n.dir, "config.xml") }
 
 // start runs the process, on the same folder and ports each time, and does not wait.
 func (n *node) start() {
 	n.t.Helper()
+	cmd, err := n.command.Prepare()
+	require.NoError(n.t, err)
 	n.log = &bytes.Buffer{}
-	n.cmd = exec.Command(filepath.Join(clickhousetest.BuildDir(n.t), "tailrace-clickhouse"),
-		"--config-file="+n.config(), "--path="+filepath.Join(n.dir, "data"), "--log-level=warning", "--listen_host="+inner, "--tcp_port="+strconv.Itoa(n.port),
-		"--query", "SYSTEM START LISTEN TCP; SELECT count() FROM file('-', LineAsString)")
-	n.cmd.Stderr, n.cmd.Dir = n.log, n.dir
+	cmd.Stderr = n.log
+	n.cmd = cmd
 	in, err := n.cmd.StdinPipe()
 	require.NoError(n.t, err)
 	n.in = in

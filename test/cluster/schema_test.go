@@ -84,7 +84,7 @@ func testSchema(t *testing.T, all nodes) {
 	t.Run("A host lost its disk", func(t *testing.T) {
 		must(t, all[0].conn(), "INSERT INTO schema.otel_traces_local (Timestamp, TraceId, SpanId, ResourceAttributes) SELECT now64(9), toString(number), toString(number), map('project.id', 'p') FROM numbers(1000)")
 		all[1].kill()
-		require.NoError(t, os.RemoveAll(filepath.Join(all[1].dir, "data")))
+		require.NoError(t, os.RemoveAll(filepath.Join(all[1].command.Dir, "data")))
 		for _, name := range []string{"schema", "another"} { // as docs/cluster.md says
 			for _, replica := range []string{"2", "1_2"} {
 				require.Eventually(t, func() bool { // once Keeper has seen that it is gone
