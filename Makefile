@@ -4,8 +4,9 @@ SHELL := /bin/bash
 
 BUILD := _build
 GO_TOOL := go tool -modfile=$(CURDIR)/internal/tools/go.mod
-# What is compiled or embedded (migrations, the web UI, OpenAPI).
-GO_FILES := $(shell find cmd components converter exporter extension internal processor receiver -type f -not -name '*_test.go' -not -name '*.md' -not -path '*/testdata/*' -not -path 'internal/tools/*' 2>/dev/null)
+UI := extension/consoleextension/internal/ui/dist
+# What is compiled or embedded (migrations, OpenAPI, the web UI, whose other files change with their names and so with its index.html).
+GO_FILES := $(shell find cmd components converter exporter extension internal processor receiver -type f -not -name '*_test.go' -not -name '*.md' -not -path '*/testdata/*' -not -path 'internal/tools/*' -not -path '$(UI)/*' 2>/dev/null) $(UI)/index.html
 # Of what `make dist` and `make package` build; `make build` says the version of builder-config.yaml.
 VERSION ?= $(shell packaging/version.sh)
 PLATFORMS ?= linux-amd64 linux-arm64 darwin-amd64 darwin-arm64
@@ -15,7 +16,6 @@ SDK_APP := test/e2e/sdk/node_modules/.package-lock.json
 WEB_MODULES := web/node_modules/.package-lock.json
 BROWSER := test/browser/node_modules/.package-lock.json
 DOCS_MODULES := docs/node_modules/.package-lock.json
-UI := extension/consoleextension/internal/ui/dist
 # Unit tests of packages that only exist to be run through the binary live behind the e2e tag.
 PKGS := ./...
 
