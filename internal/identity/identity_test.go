@@ -257,6 +257,19 @@ func TestStampLog(t *testing.T) {
 	assert.Equal(t, attrs{AttrLogUID: "u", AttrEventName: "new"}, record.Attributes().AsRaw())
 }
 
+func TestALogWithoutATimeWasObservedNow(t *testing.T) {
+	uids := UIDs{now: func() uint64 { return 1_700_000_000_123 }}
+	for _, test := range []struct{ time, observed, want pcommon.Timestamp }{{0, 0, 1_700_000_000_123_000_000}, {5, 0, 0}, {0, 6, 6}, {5, 6, 6}} {
+		record := plog.NewLogRecord()
+		record.SetTimestamp(test.time)
+		record.SetObservedTimestamp(test.observed)
+		r := uids.Reserve(1)
+		StampLog(record, &r)
+		assert.Equal(t, test.time, record.Timestamp(), "%+v", test)
+		assert.Equal(t, test.want, record.ObservedTimestamp(), "%+v", test)
+	}
+}
+
 func BenchmarkResolve(b *testing.B) {
 	r := NewResolver(DefaultAliases(), DefaultProject)
 	base := pcommon.NewMap()

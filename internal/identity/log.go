@@ -7,8 +7,12 @@ import "go.opentelemetry.io/collector/pdata/plog"
 
 // StampLog gives a log record a uid when it has none, and makes LogRecord.EventName and the attribute event.name say
 // the same: readers of one or the other see it. Where both are set and differ, EventName wins: the attribute is
-// its deprecated form. uids must hold at least one ULID. It reports whether a uid was stamped.
+// its deprecated form. A record without any time was observed now: stores would have it expire, as one of 1970. uids must hold at least
+// one ULID. It reports whether a uid was stamped.
 func StampLog(record plog.LogRecord, uids *Range) (stamped bool) {
+	if record.Timestamp() == 0 && record.ObservedTimestamp() == 0 {
+		record.SetObservedTimestamp(uids.Time())
+	}
 	attrs := record.Attributes()
 	name := record.EventName()
 	hasUID, mirrored := false, false

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/oklog/ulid/v2"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
 // UIDs hands out ULIDs for log.record.uid: unique, and in the order of their creation also as text, within one
@@ -62,6 +63,9 @@ func (u *UIDs) restart(ms uint64) {
 	// The top bit stays free: room to count up within the millisecond.
 	u.ms, u.hi, u.lo = ms, binary.BigEndian.Uint16(entropy[:2])&0x7fff, binary.BigEndian.Uint64(entropy[2:])
 }
+
+// Time is when the range was reserved, to the millisecond; it is the time in its ULIDs.
+func (r *Range) Time() pcommon.Timestamp { return pcommon.Timestamp(r.ms * 1e6) }
 
 // Next returns the next ULID as its 26 characters. It panics when the range is used up.
 func (r *Range) Next() string {

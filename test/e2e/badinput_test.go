@@ -83,6 +83,13 @@ func TestBadInput(t *testing.T) {
 		}
 	})
 
+	t.Run("a log record without a time has that of its arrival", func(t *testing.T) {
+		code, answer, err := p.post("/v1/logs", "application/json", []byte(`{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"timeless"}}]}]}]}`))
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, code, "%s", answer)
+		p.awaitCount(10*time.Second, 1, "SELECT count() FROM tailrace.otel_logs WHERE Body = 'timeless' AND Timestamp BETWEEN now() - 60 AND now() + 60")
+	})
+
 	t.Run("a bad WebSocket message gets an error and harms nobody", func(t *testing.T) {
 		bad, good := p.watch(), p.watch("logs:ws")
 		for i, text := range []string{`no JSON`, `{"type":"subscribe"}`, `{"type":"subscribe","payload":{}}`, `{"type":"dance","payload":{}}`, `[]`, `{"type":"subscribe","payload":{"channel":"nonsense"}}`} {
