@@ -182,3 +182,45 @@ func TestAHangingPredecessorIsKilled(t *testing.T) {
 	awaitState(t, s, Ready)
 	assert.NotEqual(t, pid, readPid(s.layout.engineLock))
 }
+
+// TestAnInsertThatWasCutOffCanBeRepeated puts a table and its view where a kill leaves them between the block id and the part: the part has
+// still the name that it was written under.
+func TestAnInsertThatWasCutOffCanBeRepeated(t *testing.T) {
+	const insert = "INSERT INTO t SETTINGS insert_deduplication_token = 'batch', deduplicate_blocks_in_dependent_materialized_views = 1 SELECT number FROM numbers(100)"
+	for name, lost := range map[string][]string{"neither": nil, "the view": {"s"}, "both": {"t", "s"}} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig(t)
+			first, _ := start(t, cfg)
+			awaitState(t, first, Ready)
+			conn := open(t, cfg, cfg.Username, testPassword)
+			for _, q := range []string{
+				"CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a",
+				"CREATE TABLE s (one UInt8, n UInt64) ENGINE = SummingMergeTree ORDER BY one",
+				"CREATE MATERIALIZED VIEW v TO s AS SELECT 1 AS one, count() AS n FROM t GROUP BY one",
+				insert,
+			} {
+				require.NoError(t, conn.Exec(t.Context(), q))
+			}
+			var paths []string
+			for _, table := range lost {
+				var path string
+				require.NoError(t, conn.QueryRow(t.Context(), "SELECT path FROM system.parts WHERE active AND table = $1", table).Scan(&path))
+				paths = append(paths, filepath.Clean(path))
+			}
+			first.Stop(t.Context())
+			for _, path := range paths {
+				require.NoError(t, os.Rename(path, filepath.Join(filepath.Dir(path), "tmp_insert_"+filepath.Base(path))))
+			}
+
+			second, _ := start(t, cfg)
+			awaitState(t, second, Ready)
+			conn = open(t, cfg, cfg.Username, testPassword)
+			for range 2 {
+				require.NoError(t, conn.Exec(t.Context(), insert))
+				var rows, seen uint64
+				require.NoError(t, conn.QueryRow(t.Context(), "SELECT (SELECT count() FROM t), (SELECT sum(n) FROM s)").Scan(&rows, &seen))
+				assert.Equal(t, []uint64{100, 100}, []uint64{rows, seen}, "rows, rows that the view saw")
+			}
+		})
+	}
+}

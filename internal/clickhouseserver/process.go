@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/tailrace/tailrace/internal/clickhouseserver/deduplog"
 )
 
 const (
@@ -66,6 +68,7 @@ func (s *Server) run(ctx, forced context.Context) (time.Duration, error) {
 	if err := writeConfig(s.layout, s.cfg); err != nil {
 		return 0, fmt.Errorf("path: write the configuration: %w", err)
 	}
+	s.mend()
 	p, err := s.spawn(lock, inner)
 	if err != nil {
 		return 0, fmt.Errorf("start %s: %w", s.engine.program, err)
@@ -83,6 +86,17 @@ func (s *Server) run(ctx, forced context.Context) (time.Duration, error) {
 		return 0, fmt.Errorf("%w (%d); %w", errInnerPortTaken, inner, p.reason())
 	}
 	return readyFor, p.reason()
+}
+
+// mend takes back what an insert has claimed that the end of the previous process cut off.
+func (s *Server) mend() {
+	taken, err := deduplog.Mend(s.layout.data)
+	if taken > 0 {
+		s.opts.Logger.Info("Inserts that the end of the previous ClickHouse cut off can be repeated", zap.Int("blocks", taken))
+	}
+	if err != nil {
+		s.opts.Logger.Warn("A deduplication log can't be checked: an insert that the end of the previous ClickHouse cut off may be taken for a duplicate", zap.Error(err))
+	}
 }
 
 func (s *Server) spawn(lock *os.File, inner int) (*process, error) {

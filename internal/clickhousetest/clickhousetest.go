@@ -25,6 +25,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailrace/tailrace/internal/clickhouseserver/deduplog"
 	"github.com/tailrace/tailrace/internal/clickhouseserver/guard"
 	"github.com/tailrace/tailrace/internal/freeport"
 )
@@ -80,6 +81,8 @@ func (s *Server) Run() {
 		Config: "<mark_cache_size>67108864</mark_cache_size><merge_tree><non_replicated_deduplication_window>10000</non_replicated_deduplication_window>" +
 			"<merge_with_ttl_timeout>1</merge_with_ttl_timeout></merge_tree>",
 	}.Prepare()
+	require.NoError(s.t, err)
+	_, err = deduplog.Mend(filepath.Join(s.Dir, "data")) // as the product does
 	require.NoError(s.t, err)
 	cmd.Stderr = s.log
 	s.cmd = cmd
