@@ -32,7 +32,7 @@ func (b *Batch) AddSpans(td ptrace.Traces) {
 // addSpan adds a span; open: it has not ended, and every is how often its sender says so (0: it does not).
 func (b *Batch) addSpan(res resource, sp ptrace.Span, open bool, every time.Duration) {
 	b.begin(SignalSpan)
-	start, end := uint64(sp.StartTimestamp()), uint64(sp.EndTimestamp())
+	start, end := uint64(sp.StartTimestamp()), uint64(max(sp.StartTimestamp(), sp.EndTimestamp())) // as it will be stored
 	trace, span, parent := sp.TraceID(), sp.SpanID(), sp.ParentSpanID()
 	if open {
 		end = 0

@@ -6,11 +6,12 @@
 //
 // What a batch holds follows from its lines, and the names of the folders and files that they are in, alone. Packages
 // internal/otlpjson, internal/flatjson and internal/envelope decode them, and refuse what is not
-// one JSON document. Three things are added that the store behind it needs:
+// one JSON document. Four things are added that the store behind it needs:
 //
 //   - A line without anything of this signal is refused: the decoder takes another signal's line for an empty one.
 //   - Records that ClickHouse's client is known to refuse, and with them the whole insert, are cut out: a metric
-//     without a type, and times after the year 2262.
+//     without a type, and times after the year 2262. So are spans that end after it.
+//   - A span that ends before it starts ends at its start.
 //   - A batch that touches more than maxDays days is cut into units of that many: one insert may touch 100
 //     partitions, tables are partitioned by day, and in the server's time zone a day of UTC is a part of two.
 package linecodec
@@ -35,7 +36,7 @@ const (
 )
 
 const (
-	reasonTime   = "a time is after the year 2262, which the store refuses"
+	reasonTime   = "a time is after the year 2262, which the store does not take"
 	reasonNoType = "the metric has no data, which the store refuses"
 )
 
@@ -46,7 +47,8 @@ type codec[D any] struct {
 	empty     func() D
 	records   func(D) int
 	resources func(D) int
-	appendTo  func(from, to D)
+	// appendTo moves what is sent, the store's form of it, to the batch.
+	appendTo func(from, to D)
 	// days calls f with the days that the records touch.
 	days func(d D, f func(day int64))
 	// poison cuts out of d what the store refuses, and returns it record by record. It does nothing to d

@@ -111,6 +111,37 @@ func TestPoisonIsCutOut(t *testing.T) {
 	assert.Len(t, added.Rejected, 2)
 }
 
+func TestASpanThatEndsBeforeItsStartEndsAtIt(t *testing.T) {
+	times := []struct{ start, end, want uint64 }{{day(1), day(1) - 1, day(1)}, {day(1), 0, day(1)}, {day(1), day(1), day(1)}, {day(1), day(2), day(2)}}
+	d := ptrace.NewTraces()
+	spans := d.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans()
+	for _, of := range times {
+		s := spans.AppendEmpty()
+		s.SetStartTimestamp(pcommon.Timestamp(of.start))
+		s.SetEndTimestamp(pcommon.Timestamp(of.end))
+	}
+	spans.AppendEmpty().SetEndTimestamp(pcommon.Timestamp(badTime))
+	line, err := (&ptrace.JSONMarshaler{}).MarshalTraces(d)
+	require.NoError(t, err)
+	b := NewTraces()
+	added, err := b.Add(testKey, line)
+	require.NoError(t, err)
+	assert.Len(t, added.Rejected, 1, "the end after 2262")
+	units, err := b.Units(nil)
+	require.NoError(t, err)
+	var got []uint64
+	eachSpan(units[0].(*Unit[ptrace.Traces]).Data, func(s ptrace.Span) { got = append(got, uint64(s.EndTimestamp())) })
+	for i, of := range times {
+		assert.Equal(t, of.want, got[i], "%+v", of)
+	}
+	spans.RemoveIf(func(s ptrace.Span) bool { return s.StartTimestamp() == 0 })
+	want, err := (&ptrace.JSONMarshaler{}).MarshalTraces(d)
+	require.NoError(t, err)
+	part, err := b.Part(testKey, line, 0)
+	require.NoError(t, err)
+	assert.JSONEq(t, string(want), string(part), "a line that is kept stays as it was written")
+}
+
 func TestPoisonousMetrics(t *testing.T) {
 	d := pmetric.NewMetrics()
 	metrics := d.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty().Metrics()

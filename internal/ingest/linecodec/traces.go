@@ -17,7 +17,10 @@ func NewTraces() ingest.Batch {
 		empty:     ptrace.NewTraces,
 		records:   ptrace.Traces.SpanCount,
 		resources: func(d ptrace.Traces) int { return d.ResourceSpans().Len() },
-		appendTo:  func(from, to ptrace.Traces) { from.ResourceSpans().MoveAndAppendTo(to.ResourceSpans()) },
+		appendTo: func(from, to ptrace.Traces) {
+			eachSpan(from, orderTimes)
+			from.ResourceSpans().MoveAndAppendTo(to.ResourceSpans())
+		},
 		days: func(d ptrace.Traces, f func(int64)) {
 			eachSpan(d, func(s ptrace.Span) { f(dayOf(s.StartTimestamp())) })
 		},
@@ -53,8 +56,16 @@ func removeSpans(d ptrace.Traces, drop func(ptrace.Span) bool) {
 	})
 }
 
+// orderTimes lets a span that ends before it starts, as after a step of its clock, end at its start: the store's durations are unsigned, and
+// one of 584 years would be the slowest of all for as long as it is kept.
+func orderTimes(s ptrace.Span) {
+	if s.EndTimestamp() < s.StartTimestamp() {
+		s.SetEndTimestamp(s.StartTimestamp())
+	}
+}
+
 func badSpan(s ptrace.Span) bool {
-	if s.StartTimestamp() > maxTime {
+	if s.StartTimestamp() > maxTime || s.EndTimestamp() > maxTime {
 		return true
 	}
 	for _, e := range s.Events().All() {
