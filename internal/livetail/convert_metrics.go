@@ -118,12 +118,12 @@ func endPoint[P anyPoint](b *Batch, p point, dp P) {
 }
 
 func (b *Batch) addNumber(p point, dp pmetric.NumberDataPoint) {
-	flags := Flag(0)
-	if dp.ValueType() != pmetric.NumberDataPointValueTypeEmpty {
-		flags = FlagHasValue
+	flags, kind := FlagHasValue, dp.ValueType()
+	if kind == pmetric.NumberDataPointValueTypeEmpty || dp.Flags().NoRecordedValue() {
+		flags, kind = 0, pmetric.NumberDataPointValueTypeEmpty
 	}
 	beginPoint(b, p, dp, flags)
-	switch dp.ValueType() {
+	switch kind {
 	case pmetric.NumberDataPointValueTypeInt:
 		b.buf = append(b.buf, tagInt)
 		b.putUint64(uint64(dp.IntValue()))

@@ -295,6 +295,7 @@ func (q *Querier) distributions(ctx context.Context, b budget, caller *access.Ca
 	from := span.Start.Add(-span.lookback())
 	(&Filter{Start: from, End: span.End.Time}).withinSeconds(s, "TimeUnix")
 	req.Filter.common(s, metricColumns)
+	s.where(hasValue)
 	g, err := groups(s, req.GroupBy, nil, attributeOf)
 	if err != nil {
 		return err

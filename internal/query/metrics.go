@@ -152,6 +152,10 @@ var ofPoints = map[string]string{
 	"p50": "quantileExactInclusive(0.5)(Value)", "p90": "quantileExactInclusive(0.9)(Value)", "p99": "quantileExactInclusive(0.99)(Value)",
 }
 
+// hasValue leaves out points that say that there is none (the flag NO_RECORDED_VALUE of OTLP), such as Prometheus' staleness markers: their
+// zeros are no values, and would be resets of counters.
+const hasValue = "bitAnd(Flags, 1) = 0"
+
 // lookback is how long before its range a series is read, for the difference to the point before.
 func (r Range) lookback() time.Duration { return max(r.step(), 15*time.Minute) }
 
@@ -172,6 +176,7 @@ func (q *Querier) values(ctx context.Context, b budget, caller *access.Caller, r
 	}
 	(&Filter{Start: from, End: span.End.Time}).withinSeconds(s, "TimeUnix")
 	req.Filter.common(s, metricColumns)
+	s.where(hasValue)
 	g, err := groups(s, req.GroupBy, nil, attributeOf)
 	if err != nil {
 		return err

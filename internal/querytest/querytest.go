@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -188,6 +189,13 @@ func (s *Store) Metrics(t testing.TB, project string) {
 		for range 2 {
 			s.Exec(t, "INSERT INTO tailrace.otel_metrics_"+insert+" FROM numbers(10)")
 		}
+	}
+	// Between the points stand some that say that there is no value, such as Prometheus' staleness markers: they are stored as zeros.
+	for table, more := range map[string]string{
+		"gauge": "", "sum": "AggregationTemporality, IsMonotonic, ", "histogram": "AggregationTemporality, ", "exponential_histogram": "AggregationTemporality, ", "summary": "",
+	} {
+		s.Exec(t, "INSERT INTO tailrace.otel_metrics_"+table+" ("+common+", "+more+"Flags) SELECT * REPLACE (TimeUnix + INTERVAL 30 SECOND AS TimeUnix), 1 FROM (SELECT DISTINCT "+
+			common+strings.TrimSuffix(", "+more, ", ")+" FROM tailrace.otel_metrics_"+table+" WHERE Flags = 0)")
 	}
 }
 
