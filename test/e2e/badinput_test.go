@@ -90,6 +90,16 @@ func TestBadInput(t *testing.T) {
 		p.awaitCount(10*time.Second, 1, "SELECT count() FROM tailrace.otel_logs WHERE Body = 'timeless' AND Timestamp BETWEEN now() - 60 AND now() + 60")
 	})
 
+	t.Run("a span that ends before it starts takes no time", func(t *testing.T) {
+		now := time.Now().UnixNano()
+		code, answer, err := p.post("/v1/traces", "application/json", fmt.Appendf(nil, `{"resourceSpans":[{"scopeSpans":[{"spans":[
+			{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","name":"backwards","startTimeUnixNano":"%d","endTimeUnixNano":"%d"}]}]}]}`, now, now-1))
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, code, "%s", answer)
+		p.awaitCount(10*time.Second, 1, "SELECT count() FROM tailrace.otel_traces WHERE SpanName = 'backwards' AND Duration = 0")
+		p.awaitCount(10*time.Second, 1, "SELECT count() FROM tailrace.trace_summaries WHERE RootName = 'backwards' AND Duration = 0")
+	})
+
 	t.Run("a bad WebSocket message gets an error and harms nobody", func(t *testing.T) {
 		bad, good := p.watch(), p.watch("logs:ws")
 		for i, text := range []string{`no JSON`, `{"type":"subscribe"}`, `{"type":"subscribe","payload":{}}`, `{"type":"dance","payload":{}}`, `[]`, `{"type":"subscribe","payload":{"channel":"nonsense"}}`} {
