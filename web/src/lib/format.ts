@@ -32,14 +32,16 @@ export function duration(ms: number): string {
   const a = Math.abs(ms);
   if (a === 0) return '0';
   if (a < 0.001) return `${(ms * 1e6).toFixed(0)}ns`;
-  if (a < 1) return `${(ms * 1e3).toFixed(0)}µs`;
-  if (a < 10) return `${ms.toFixed(2)}ms`;
-  if (a < 1000) return `${ms.toFixed(0)}ms`;
-  if (a < 10_000) return `${(ms / 1000).toFixed(2)}s`;
-  if (a < 60_000) return `${(ms / 1000).toFixed(1).replace('.0', '')}s`;
-  if (a < 3_600_000) return `${Math.floor(ms / 60_000)}m ${Math.round((ms % 60_000) / 1000)}s`;
-  if (a < 86_400_000) return `${Math.floor(ms / 3_600_000)}h ${Math.round((ms % 3_600_000) / 60_000)}m`;
-  return `${Math.floor(ms / 86_400_000)}d ${Math.round((ms % 86_400_000) / 3_600_000)}h`;
+  // Each limit is where the unit's own rounding would reach the next unit: there is no 1000ms, and no 1m 60s.
+  if (a < 0.9995) return `${(ms * 1e3).toFixed(0)}µs`;
+  if (a < 9.995) return `${ms.toFixed(2)}ms`;
+  if (a < 999.5) return `${ms.toFixed(0)}ms`;
+  if (a < 9_995) return `${(ms / 1000).toFixed(2)}s`;
+  if (a < 59_950) return `${(ms / 1000).toFixed(1).replace('.0', '')}s`;
+  const parts = (whole: number, of: number, names: string) => `${Math.trunc(whole / of)}${names[0]} ${Math.abs(whole % of)}${names[1]}`;
+  if (a < 3_599_500) return parts(Math.round(ms / 1000), 60, 'ms');
+  if (a < 86_370_000) return parts(Math.round(ms / 60_000), 60, 'hm');
+  return parts(Math.round(ms / 3_600_000), 24, 'dh');
 }
 
 export function money(usd: number): string {

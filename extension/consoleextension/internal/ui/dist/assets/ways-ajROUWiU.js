@@ -1,1 +1,0 @@
-import{l as e}from"./index-Cd_VyUO6.js";function t(t,n){return!n||n===`unknown`?[]:[`project`,`deployment`,`server`,`service`].includes(t)?[{params:{[t]:n},patch:{[t]:n}}]:(t===`model`?[`gen_ai.response.model`,`gen_ai.request.model`]:t===`provider`?[`gen_ai.provider.name`,`gen_ai.system`]:[t]).map(t=>({params:{attribute:`${t}=${n}`},patch:{q:e(`@${t}`,n)}}))}export{t};
