@@ -82,8 +82,11 @@ func (s *Server) Run() {
 			"<merge_with_ttl_timeout>1</merge_with_ttl_timeout></merge_tree>",
 	}.Prepare()
 	require.NoError(s.t, err)
-	_, err = deduplog.Mend(filepath.Join(s.Dir, "data")) // as the product does
+	taken, err := deduplog.Mend(filepath.Join(s.Dir, "data")) // as the product does
 	require.NoError(s.t, err)
+	if taken > 0 {
+		s.t.Logf("%d blocks whose inserts were cut off can be repeated", taken)
+	}
 	cmd.Stderr = s.log
 	s.cmd = cmd
 	in, err := s.cmd.StdinPipe()

@@ -10,7 +10,8 @@
 //
 //   - A line without anything of this signal is refused: the decoder takes another signal's line for an empty one.
 //   - Records that ClickHouse's client is known to refuse, and with them the whole insert, are cut out: a metric
-//     without a type, and times after the year 2262. So are spans that end after it.
+//     without a type, and times after the year 2262. So are spans that end after it, and what has no time, which would be
+//     taken for a record of 1970.
 //   - A span that ends before it starts ends at its start.
 //   - A batch that touches more than maxDays days is cut into units of that many: one insert may touch 100
 //     partitions, tables are partitioned by day, and in the server's time zone a day of UTC is a part of two.
@@ -37,6 +38,7 @@ const (
 
 const (
 	reasonTime   = "a time is after the year 2262, which the store does not take"
+	reasonNoTime = "it has no time: as a record of 1970 it would expire at once"
 	reasonNoType = "the metric has no data, which the store refuses"
 )
 
@@ -187,6 +189,17 @@ func (b *batch[D]) Part(of ingest.Key, line []byte, i int) ([]byte, error) {
 		return line, nil
 	}
 	return b.codec.marshal(d)
+}
+
+// wrongWithTime says what is wrong with the time under which a record is filed; "" is nothing.
+func wrongWithTime(ts pcommon.Timestamp) string {
+	switch {
+	case ts == 0:
+		return reasonNoTime
+	case ts > maxTime:
+		return reasonTime
+	}
+	return ""
 }
 
 func dayOf(ts pcommon.Timestamp) int64 { return int64(ts / nanosPerDay) }

@@ -75,7 +75,7 @@ func TestLinesThatAreRefused(t *testing.T) {
 
 func TestBracesAndQuotesInStringsAreNoStructure(t *testing.T) {
 	for _, text := range []string{`{`, `}`, `\"}`, `\\`, `a\\\"]`, ``} {
-		line := `{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"` + text + `"}]}]}]}`
+		line := `{"resourceSpans":[{"scopeSpans":[{"spans":[{"startTimeUnixNano":"1","name":"` + text + `"}]}]}]}`
 		added, err := NewTraces().Add(testKey, []byte(line))
 		require.NoError(t, err, text)
 		assert.Equal(t, 1, added.Records)
@@ -142,6 +142,20 @@ func TestASpanThatEndsBeforeItsStartEndsAtIt(t *testing.T) {
 	assert.JSONEq(t, string(want), string(part), "a line that is kept stays as it was written")
 }
 
+func TestWhatHasNoTimeIsRefused(t *testing.T) {
+	for line, b := range map[string]ingest.Batch{
+		`{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"a"},{"name":"b","startTimeUnixNano":"5"}]}]}]}`:                               NewTraces(),
+		`{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"severityNumber":9},{"observedTimeUnixNano":"5"}]}]}]}`:                            NewLogs(),
+		`{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"gauge":{"dataPoints":[{"asInt":"1"},{"asInt":"2","timeUnixNano":"5"}]}}]}]}]}`: NewMetrics(),
+	} {
+		added, err := b.Add(testKey, []byte(line))
+		require.NoError(t, err, line)
+		assert.Equal(t, 1, added.Records, line)
+		require.Len(t, added.Rejected, 1, line)
+		assert.Equal(t, reasonNoTime, added.Rejected[0].Reason)
+	}
+}
+
 func TestPoisonousMetrics(t *testing.T) {
 	d := pmetric.NewMetrics()
 	metrics := d.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty().Metrics()
@@ -153,9 +167,12 @@ func TestPoisonousMetrics(t *testing.T) {
 	sum := metrics.AppendEmpty().SetEmptySum().DataPoints()
 	sum.AppendEmpty().Exemplars().AppendEmpty().SetTimestamp(pcommon.Timestamp(badTime))
 	sum.AppendEmpty().SetStartTimestamp(pcommon.Timestamp(badTime))
-	metrics.AppendEmpty().SetEmptyHistogram().DataPoints().AppendEmpty()
+	for _, dp := range sum.All() {
+		dp.SetTimestamp(5)
+	}
+	metrics.AppendEmpty().SetEmptyHistogram().DataPoints().AppendEmpty().SetTimestamp(5)
 	metrics.AppendEmpty().SetEmptyExponentialHistogram().DataPoints().AppendEmpty().SetTimestamp(pcommon.Timestamp(badTime))
-	metrics.AppendEmpty().SetEmptySummary().DataPoints().AppendEmpty()
+	metrics.AppendEmpty().SetEmptySummary().DataPoints().AppendEmpty().SetTimestamp(5)
 	text, err := (&pmetric.JSONMarshaler{}).MarshalMetrics(d)
 	require.NoError(t, err)
 	b := NewMetrics()

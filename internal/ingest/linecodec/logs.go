@@ -58,7 +58,7 @@ func removeLogs(d plog.Logs, drop func(plog.LogRecord) bool) {
 	})
 }
 
-func badLog(r plog.LogRecord) bool { return logTime(r) > maxTime }
+func badLog(r plog.LogRecord) bool { return wrongWithTime(logTime(r)) != "" }
 
 func poisonLogs(d plog.Logs) (rejected []plog.Logs, reasons []string) {
 	for _, rl := range d.ResourceLogs().All() {
@@ -75,7 +75,7 @@ func poisonLogs(d plog.Logs) (rejected []plog.Logs, reasons []string) {
 				sl.Scope().CopyTo(sc.Scope())
 				sc.SetSchemaUrl(sl.SchemaUrl())
 				rec.CopyTo(sc.LogRecords().AppendEmpty())
-				rejected, reasons = append(rejected, one), append(reasons, reasonTime)
+				rejected, reasons = append(rejected, one), append(reasons, wrongWithTime(logTime(rec)))
 			}
 		}
 	}

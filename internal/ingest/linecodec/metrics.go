@@ -112,29 +112,32 @@ func eachMetric(d pmetric.Metrics, f func(pmetric.ResourceMetrics, pmetric.Scope
 	}
 }
 
-func badPoint(p point) bool {
-	if p.Timestamp() > maxTime || p.StartTimestamp() > maxTime {
-		return true
+func wrongWithPoint(p point) string {
+	if reason := wrongWithTime(p.Timestamp()); reason != "" {
+		return reason
 	}
-	with, ok := p.(interface{ Exemplars() pmetric.ExemplarSlice })
-	if !ok {
-		return false
+	if p.StartTimestamp() > maxTime {
+		return reasonTime
 	}
-	for _, e := range with.Exemplars().All() {
-		if e.Timestamp() > maxTime {
-			return true
+	if with, ok := p.(interface{ Exemplars() pmetric.ExemplarSlice }); ok {
+		for _, e := range with.Exemplars().All() {
+			if e.Timestamp() > maxTime {
+				return reasonTime
+			}
 		}
 	}
-	return false
+	return ""
 }
+
+func badPoint(p point) bool { return wrongWithPoint(p) != "" }
 
 // poisonMetrics returns bad points metric by metric.
 func poisonMetrics(d pmetric.Metrics) (rejected []pmetric.Metrics, reasons []string) {
 	eachMetric(d, func(rm pmetric.ResourceMetrics, sm pmetric.ScopeMetrics, m pmetric.Metric) {
 		bad, reason := m.Type() == pmetric.MetricTypeEmpty, reasonNoType
 		eachPoint(m, func(p point) {
-			if badPoint(p) {
-				bad, reason = true, reasonTime
+			if wrong := wrongWithPoint(p); wrong != "" {
+				bad, reason = true, wrong
 			}
 		})
 		if !bad {

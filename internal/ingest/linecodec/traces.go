@@ -64,23 +64,29 @@ func orderTimes(s ptrace.Span) {
 	}
 }
 
-func badSpan(s ptrace.Span) bool {
-	if s.StartTimestamp() > maxTime || s.EndTimestamp() > maxTime {
-		return true
+func wrongWithSpan(s ptrace.Span) string {
+	if reason := wrongWithTime(s.StartTimestamp()); reason != "" {
+		return reason
+	}
+	if s.EndTimestamp() > maxTime {
+		return reasonTime
 	}
 	for _, e := range s.Events().All() {
 		if e.Timestamp() > maxTime {
-			return true
+			return reasonTime
 		}
 	}
-	return false
+	return ""
 }
+
+func badSpan(s ptrace.Span) bool { return wrongWithSpan(s) != "" }
 
 func poisonSpans(d ptrace.Traces) (rejected []ptrace.Traces, reasons []string) {
 	for _, rs := range d.ResourceSpans().All() {
 		for _, ss := range rs.ScopeSpans().All() {
 			for _, s := range ss.Spans().All() {
-				if !badSpan(s) {
+				reason := wrongWithSpan(s)
+				if reason == "" {
 					continue
 				}
 				one := ptrace.NewTraces()
@@ -91,7 +97,7 @@ func poisonSpans(d ptrace.Traces) (rejected []ptrace.Traces, reasons []string) {
 				ss.Scope().CopyTo(sc.Scope())
 				sc.SetSchemaUrl(ss.SchemaUrl())
 				s.CopyTo(sc.Spans().AppendEmpty())
-				rejected, reasons = append(rejected, one), append(reasons, reasonTime)
+				rejected, reasons = append(rejected, one), append(reasons, reason)
 			}
 		}
 	}
