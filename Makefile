@@ -154,7 +154,7 @@ test-alerts: ## The alert rules of docs/operations by promtool (Debian: apt-get 
 
 .PHONY: test-kills
 test-kills: clickhouse ## The kill tests of the ingest, long: with each exporter more than 200 kills of the collector, 50 of ClickHouse; and faults of network and disk
-	TAILRACE_TEST_KILLS=$${KILLS:-10} go test -race -count=1 -timeout 60m -run 'Kill|TwoCollectors|Faults' -v ./receiver/clickhouseingestreceiver
+	TAILRACE_TEST_KILLS=$${KILLS:-10} go test -race -count=1 -timeout 60m -run 'Kill|TwoCollectors|Faults' -v ./receiver/clickhouseingestreceiver ./internal/clickhousetest
 
 .PHONY: test-cluster
 test-cluster: build clickhouse ## A ClickHouse cluster, two shards of two replicas: schema, repetitions, kills, answers (some minutes, Linux on x86-64; Debian: apt-get install zookeeper)

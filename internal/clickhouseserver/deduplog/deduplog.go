@@ -5,8 +5,8 @@
 //
 // An insert into such a table writes its block id (of insert_deduplication_token) to the table's deduplication log first, and then renames
 // the part that it has written to the name that makes it one of the table. A process that is killed in between leaves a block id without
-// the rows: the next process takes the repetition of the insert for a duplicate, and the rows are lost. That is one insert in some thousand
-// kills for a table, and as much again for each materialized view.
+// the rows: the next process takes the repetition of the insert for a duplicate, and the rows are lost. The same goes for each materialized
+// view of the table.
 //
 // So, while no process runs, each block id whose part is not there, and in no merged part either, is taken back by a DROP record, which is
 // what ClickHouse itself writes when it drops a part. A part may also have gone because its rows expired: then a repetition inserts rows
@@ -32,6 +32,10 @@ const (
 	prefix = "deduplication_log_" // and a number, and .txt
 
 	add, drop = "1", "2"
+
+	// tail is how many lines are looked at. What was under way when a process ended is among the last few: an insert has one for each
+	// partition, of which it may touch 100.
+	tail = 1000
 )
 
 // Mend goes through all tables below ClickHouse's data folder and returns how many block ids it has taken back. No ClickHouse may run on the
@@ -54,32 +58,24 @@ func mendTable(dir string) (int, error) {
 	if err != nil || len(names) == 0 {
 		return 0, err
 	}
+	lines, err := newest(names)
+	if err != nil {
+		return 0, err
+	}
 	parts := map[string]part{} // by block id
-	for _, name := range names {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return 0, err
+	for _, line := range lines {
+		field := strings.Split(line, "\t")
+		if len(field) != 3 {
+			return 0, fmt.Errorf("%s: not a line of a deduplication log: %q", dir, line)
 		}
-		whole := text[:bytes.LastIndexByte(text, '\n')+1]
-		if len(whole) < len(text) { // its end was cut off, and ClickHouse would append to the half line
-			if err := os.Truncate(name, int64(len(whole))); err != nil {
-				return 0, err
-			}
-		}
-		for line := range strings.Lines(string(whole)) {
-			field := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-			if len(field) != 3 {
-				return 0, fmt.Errorf("%s: not a line of a deduplication log: %q", name, line)
-			}
-			p, ok := parsePart(field[1])
-			switch {
-			case field[0] == drop:
-				delete(parts, field[2])
-			case field[0] == add && ok:
-				parts[field[2]] = p
-			default:
-				return 0, fmt.Errorf("%s: not a line of a deduplication log: %q", name, line)
-			}
+		p, ok := parsePart(field[1])
+		switch {
+		case field[0] == drop:
+			delete(parts, field[2])
+		case field[0] == add && ok:
+			parts[field[2]] = p
+		default:
+			return 0, fmt.Errorf("%s: not a line of a deduplication log: %q", dir, line)
 		}
 	}
 	there, err := partsIn(filepath.Dir(dir))
@@ -97,6 +93,33 @@ func mendTable(dir string) (int, error) {
 	}
 	slices.Sort(lost)
 	return len(lost), appendTo(names[len(names)-1], strings.Join(lost, ""))
+}
+
+// newest returns the last lines of all logs, the oldest first.
+func newest(names []string) (lines []string, err error) {
+	for _, name := range slices.Backward(names) {
+		if len(lines) == tail {
+			break
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		whole := text[:bytes.LastIndexByte(text, '\n')+1]
+		if len(whole) < len(text) { // its end was cut off, and ClickHouse would append to the half line
+			if err := os.Truncate(name, int64(len(whole))); err != nil {
+				return nil, err
+			}
+		}
+		from := len(whole)
+		for from > 0 && len(lines) < tail {
+			end := from - 1
+			from = bytes.LastIndexByte(whole[:end], '\n') + 1
+			lines = append(lines, string(whole[from:end]))
+		}
+	}
+	slices.Reverse(lines)
+	return lines, nil
 }
 
 // logsOf returns the logs of a table, the oldest first.

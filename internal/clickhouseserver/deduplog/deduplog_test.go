@@ -4,6 +4,7 @@
 package deduplog
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,6 +78,18 @@ func TestTheNewestOfSeveralLogsIsWrittenTo(t *testing.T) {
 	assert.Equal(t, "1\tall_3_3_0\tc\n2\tall_2_2_0\tb\n2\tall_3_3_0\tc\n", read(t, dir, "deduplication_log_10.txt"))
 }
 
+func TestOnlyWhatIsRecentIsLookedAt(t *testing.T) {
+	old := "1\tall_1_1_0\told\n"
+	log := strings.Repeat("1\tall_2_2_0\tb\n", tail-2)
+	data, dir := table(t, []string{"all_2_2_0"}, map[string]string{
+		"deduplication_log_1.txt": old + "1\tall_3_3_0\tc\n", "deduplication_log_2.txt": log, "deduplication_log_3.txt": "1\tall_4_4_0\td\n",
+	})
+	n, err := Mend(data)
+	require.NoError(t, err)
+	assert.Equal(t, 2, n, "the oldest is not among the last thousand lines")
+	assert.Equal(t, "1\tall_4_4_0\td\n2\tall_3_3_0\tc\n2\tall_4_4_0\td\n", read(t, dir, "deduplication_log_3.txt"))
+}
+
 func TestAHalfLineIsCutOff(t *testing.T) {
 	data, dir := table(t, []string{"all_1_1_0"}, map[string]string{"deduplication_log_1.txt": "1\tall_1_1_0\ta\n1\tall_2_"})
 	n, err := Mend(data)
@@ -89,7 +102,7 @@ func TestWhatIsNoLogIsLeftAsItIs(t *testing.T) {
 	for _, text := range []string{"1\tall_1_1_0\n", "3\tall_1_1_0\ta\n", "1\twhat\ta\n", "1\tall_x_1_0\ta\n", "\n"} {
 		data, dir := table(t, nil, map[string]string{"deduplication_log_1.txt": text})
 		n, err := Mend(data)
-		require.ErrorContains(t, err, "deduplication_log_1.txt: not a line", text)
+		require.ErrorContains(t, err, "deduplication_logs: not a line", text)
 		assert.Zero(t, n)
 		assert.Equal(t, text, read(t, dir, "deduplication_log_1.txt"))
 	}
@@ -116,4 +129,25 @@ func FuzzMend(f *testing.F) {
 		require.NoError(t, err)
 		require.Zero(t, n)
 	})
+}
+
+// BenchmarkMend is the most that a table has: two windows of ClickHouse's 10,000 inserts, in two logs.
+func BenchmarkMend(b *testing.B) {
+	data := b.TempDir()
+	of := filepath.Join(data, "store", "7f9", "7f997bbf-9f4d-4d6f-882f-3024dc60de0e")
+	dir := filepath.Join(of, folder)
+	require.NoError(b, os.MkdirAll(dir, 0o700))
+	var log strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&log, "1\t20261130_%d_%d_0\t20261130_%d_8829361676861219376\n", i, i, i)
+	}
+	require.NoError(b, os.WriteFile(filepath.Join(dir, prefix+"1.txt"), []byte(log.String()), 0o600))
+	for i := range 100 {
+		require.NoError(b, os.Mkdir(filepath.Join(of, fmt.Sprintf("20261130_%d_%d_3", i*200, i*200+199)), 0o700))
+	}
+	for b.Loop() {
+		n, err := Mend(data)
+		require.NoError(b, err)
+		require.Zero(b, n)
+	}
 }
