@@ -152,6 +152,18 @@ func lastErrors(log string) string {
 	return strings.Join(lines[max(0, len(lines)-40):], "\n")
 }
 
+// Kills is how many times as long the tests are that kill processes: 1, or what TAILRACE_TEST_KILLS says (make test-kills).
+func Kills(t testing.TB) int {
+	t.Helper()
+	text := os.Getenv("TAILRACE_TEST_KILLS")
+	if text == "" {
+		return 1
+	}
+	n, err := strconv.Atoi(text)
+	require.NoError(t, err, "TAILRACE_TEST_KILLS")
+	return n
+}
+
 // BuildDir returns the repository's _build folder, and fails the test when the embedded ClickHouse is not there.
 func BuildDir(t testing.TB) string {
 	t.Helper()

@@ -7,8 +7,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -17,18 +15,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// kills is how often ClickHouse is killed; TAILRACE_TEST_KILLS=10, of make test-kills, makes it 200.
-func kills(t *testing.T) int {
-	t.Helper()
-	text := os.Getenv("TAILRACE_TEST_KILLS")
-	if text == "" {
-		return 10
-	}
-	n, err := strconv.Atoi(text)
-	require.NoError(t, err)
-	return 20 * n
-}
 
 // TestKilledInsertsAreThereOnce kills ClickHouse under small inserts, which spend much of their time between the block id and the part: two
 // in a hundred kills hit a table or its view there.
@@ -51,7 +37,7 @@ func TestKilledInsertsAreThereOnce(t *testing.T) {
 		}
 		return err
 	}
-	n := kills(t)
+	n := 20 * Kills(t)
 	for range n {
 		var all sync.WaitGroup
 		for w := range writers {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,14 +21,6 @@ import (
 	"github.com/tailrace/tailrace/internal/ingest"
 	"github.com/tailrace/tailrace/internal/segment"
 )
-
-// kills multiplies the kills; `make test-kills` sets it, for at least 200 of them.
-func kills() int {
-	if n, err := strconv.Atoi(os.Getenv("TAILRACE_TEST_KILLS")); err == nil {
-		return n
-	}
-	return 1
-}
 
 // killAt starts a process that kills itself at the n-th passing of a point, while data comes in, and reports whether it did.
 func (l *load) killAt(t *testing.T, server *clickhousetest.Server, conn driver.Conn, signal, point string, n int) bool {
@@ -66,7 +57,7 @@ func killAtEveryNamedPointLosesAndDoublesNothing(t *testing.T, kind string) {
 		string(ingest.PointRecorded), string(ingest.PointMoved),
 	}
 	hits := map[string]int{}
-	for range kills() {
+	for range clickhousetest.Kills(t) {
 		for _, point := range points {
 			for _, signal := range []string{signalTraces, signalLogs, signalMetrics} {
 				l.write(t, 150)
@@ -77,7 +68,7 @@ func killAtEveryNamedPointLosesAndDoublesNothing(t *testing.T, kind string) {
 		}
 	}
 	for _, point := range points {
-		assert.GreaterOrEqual(t, hits[point], 3*kills(), "kills at %s", point)
+		assert.GreaterOrEqual(t, hits[point], 3*clickhousetest.Kills(t), "kills at %s", point)
 	}
 	t.Log("kills:", hits)
 	l.exact(t, server)
@@ -96,7 +87,7 @@ func killWhileABatchIsTakenApartLosesAndDoublesNothing(t *testing.T, kind string
 	defer conn.Close()
 	hits := 0
 	all := []string{"split:1", "split:3", "answered:1", "sending:7"}
-	for round := range kills() {
+	for round := range clickhousetest.Kills(t) {
 		for i, signal := range []string{signalTraces, signalLogs, signalMetrics} {
 			for _, at := range all[(i+round)%3 : (i+round)%3+1+round%2] {
 				l.write(t, 60)
@@ -110,7 +101,7 @@ func killWhileABatchIsTakenApartLosesAndDoublesNothing(t *testing.T, kind string
 			}
 		}
 	}
-	assert.GreaterOrEqual(t, hits, 3*kills())
+	assert.GreaterOrEqual(t, hits, 3*clickhousetest.Kills(t))
 	t.Log("kills while a batch is taken apart:", hits)
 	l.exact(t, server)
 }
@@ -138,7 +129,7 @@ func killAtRandomPointsLosesAndDoublesNothing(t *testing.T, kind string) {
 	l := newLoad(kind, t.TempDir())
 	conn := connect(t, server.Addr())
 	defer conn.Close()
-	for range 10 * kills() {
+	for range 10 * clickhousetest.Kills(t) {
 		keepUp(server, conn)
 		l.write(t, 200)
 		kill, ended := victim(t, l.kind, l.dir, server.Addr(), "")
@@ -149,7 +140,7 @@ func killAtRandomPointsLosesAndDoublesNothing(t *testing.T, kind string) {
 		kill()
 		<-ended
 	}
-	t.Log("kills at random points:", 10*kills())
+	t.Log("kills at random points:", 10*clickhousetest.Kills(t))
 	l.exact(t, server)
 }
 
@@ -222,7 +213,7 @@ func killOfClickHouseUnderLoadLosesAndDoublesNothing(t *testing.T, kind string) 
 	defer conn.Close()
 	r := newTestReceiver(t, l.dir, newConsumers(t, kind, server.Addr(), conn, nil))
 	require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
-	for range 5 * kills() {
+	for range 5 * clickhousetest.Kills(t) {
 		for end := time.Now().Add(time.Duration(100+rand.IntN(200)) * time.Millisecond); time.Now().Before(end); {
 			l.write(t, 50)
 			time.Sleep(10 * time.Millisecond)
@@ -231,7 +222,7 @@ func killOfClickHouseUnderLoadLosesAndDoublesNothing(t *testing.T, kind string) 
 		l.write(t, 50)
 		server.Run()
 	}
-	t.Log("kills of ClickHouse:", 5*kills())
+	t.Log("kills of ClickHouse:", 5*clickhousetest.Kills(t))
 	require.NoError(t, r.Shutdown(context.Background()))
 	l.exact(t, server)
 }

@@ -210,7 +210,7 @@ func faultsOfTheNetworkLoseAndDoubleNothing(t *testing.T, kind string) {
 
 // One in fifty file operations fails, of the ingest and with it what it writes to ClickHouse's tables, over several starts.
 func TestFaultsOfTheDiskLoseAndDoubleNothing(t *testing.T) {
-	if kills() == 1 { // the disk is the ingest's, whatever the exporter: the other one has its turn in `make test-kills`
+	if clickhousetest.Kills(t) == 1 { // the disk is the ingest's, whatever the exporter: the other one has its turn in `make test-kills`
 		faultsOfTheDiskLoseAndDoubleNothing(t, likeContrib)
 		return
 	}

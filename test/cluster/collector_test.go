@@ -48,15 +48,14 @@ func startCollector(t testing.TB, name string, all nodes, configs ...string) *co
 	for _, n := range all {
 		hosts = append(hosts, n.addr())
 	}
-	address := func() string { return freeport.Address(t) }
-	c := &collector{name: name, otlp: address(), log: &bytes.Buffer{}}
+	c := &collector{name: name, otlp: freeport.Address(t), log: &bytes.Buffer{}}
 	c.cmd = exec.Command(filepath.Join(root, "_build", "tailrace"))
 	for _, config := range append([]string{"config/cluster.yaml"}, configs...) {
 		c.cmd.Args = append(c.cmd.Args, "--config", config)
 	}
 	c.cmd.Dir = root
-	c.cmd.Env = append(os.Environ(), "TAILRACE_DATA="+t.TempDir(), "TAILRACE_OTLP_HTTP="+c.otlp, "TAILRACE_OTLP_GRPC="+address(), "TAILRACE_CONSOLE="+address(),
-		"TAILRACE_HEALTH="+address(), "TAILRACE_METRICS_PORT="+strconv.Itoa(freeport.For(t)),
+	c.cmd.Env = append(os.Environ(), "TAILRACE_DATA="+t.TempDir(), "TAILRACE_OTLP_HTTP="+c.otlp, "TAILRACE_OTLP_GRPC="+freeport.Address(t), "TAILRACE_CONSOLE="+freeport.Address(t),
+		"TAILRACE_HEALTH="+freeport.Address(t), "TAILRACE_METRICS_PORT="+strconv.Itoa(freeport.For(t)),
 		"TAILRACE_CLICKHOUSE_HOSTS="+strings.Join(hosts, ","), "TAILRACE_CLICKHOUSE_CLUSTER="+clusterName, "TAILRACE_CLICKHOUSE_PASSWORD="+password)
 	c.cmd.Stdout, c.cmd.Stderr = c.log, c.log
 	require.NoError(t, c.cmd.Start())

@@ -19,7 +19,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -173,7 +172,7 @@ func partsIn(table string) (map[string][]part, error) {
 }
 
 func appendTo(name, text string) (err error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, fs.FileMode(0))
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // table makes a table's folder with parts and logs, and returns the data folder and where the logs are.
-func table(t *testing.T, parts []string, logs map[string]string) (data, dir string) {
+func table(t testing.TB, parts []string, logs map[string]string) (data, dir string) {
 	t.Helper()
 	data = t.TempDir()
 	of := filepath.Join(data, "store", "7f9", "7f997bbf-9f4d-4d6f-882f-3024dc60de0e")
@@ -131,20 +131,17 @@ func FuzzMend(f *testing.F) {
 	})
 }
 
-// BenchmarkMend is the most that a table has: two windows of ClickHouse's 10,000 inserts, in two logs.
+// BenchmarkMend is the most that a table has: two windows of ClickHouse's 10,000 inserts.
 func BenchmarkMend(b *testing.B) {
-	data := b.TempDir()
-	of := filepath.Join(data, "store", "7f9", "7f997bbf-9f4d-4d6f-882f-3024dc60de0e")
-	dir := filepath.Join(of, folder)
-	require.NoError(b, os.MkdirAll(dir, 0o700))
 	var log strings.Builder
 	for i := range 20_000 {
 		fmt.Fprintf(&log, "1\t20261130_%d_%d_0\t20261130_%d_8829361676861219376\n", i, i, i)
 	}
-	require.NoError(b, os.WriteFile(filepath.Join(dir, prefix+"1.txt"), []byte(log.String()), 0o600))
+	var parts []string
 	for i := range 100 {
-		require.NoError(b, os.Mkdir(filepath.Join(of, fmt.Sprintf("20261130_%d_%d_3", i*200, i*200+199)), 0o700))
+		parts = append(parts, fmt.Sprintf("20261130_%d_%d_3", i*200, i*200+199))
 	}
+	data, _ := table(b, parts, map[string]string{"deduplication_log_1.txt": log.String()})
 	for b.Loop() {
 		n, err := Mend(data)
 		require.NoError(b, err)

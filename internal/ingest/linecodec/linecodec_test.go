@@ -120,13 +120,16 @@ func TestASpanThatEndsBeforeItsStartEndsAtIt(t *testing.T) {
 		s.SetStartTimestamp(pcommon.Timestamp(of.start))
 		s.SetEndTimestamp(pcommon.Timestamp(of.end))
 	}
-	spans.AppendEmpty().SetEndTimestamp(pcommon.Timestamp(badTime))
+	late := spans.AppendEmpty()
+	late.SetStartTimestamp(pcommon.Timestamp(day(0)))
+	late.SetEndTimestamp(pcommon.Timestamp(badTime))
 	line, err := (&ptrace.JSONMarshaler{}).MarshalTraces(d)
 	require.NoError(t, err)
 	b := NewTraces()
 	added, err := b.Add(testKey, line)
 	require.NoError(t, err)
-	assert.Len(t, added.Rejected, 1, "the end after 2262")
+	require.Len(t, added.Rejected, 1, "the end after 2262")
+	assert.Equal(t, reasonTime, added.Rejected[0].Reason)
 	units, err := b.Units(nil)
 	require.NoError(t, err)
 	var got []uint64
@@ -134,7 +137,7 @@ func TestASpanThatEndsBeforeItsStartEndsAtIt(t *testing.T) {
 	for i, of := range times {
 		assert.Equal(t, of.want, got[i], "%+v", of)
 	}
-	spans.RemoveIf(func(s ptrace.Span) bool { return s.StartTimestamp() == 0 })
+	spans.RemoveIf(func(s ptrace.Span) bool { return s.EndTimestamp() == pcommon.Timestamp(badTime) })
 	want, err := (&ptrace.JSONMarshaler{}).MarshalTraces(d)
 	require.NoError(t, err)
 	part, err := b.Part(testKey, line, 0)
