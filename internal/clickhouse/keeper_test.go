@@ -119,6 +119,8 @@ func TestKeeperOverALife(t *testing.T) {
 	}, 20*time.Second, 20*time.Millisecond)
 	ready(t, k)
 
+	// Who waits for it may know a moment before it is reported.
+	require.Eventually(t, func() bool { all := r.errs(); return causeOf(all[len(all)-1]) == "ready" }, 20*time.Second, time.Millisecond)
 	var last string
 	for _, err := range r.errs() {
 		assert.NotEqual(t, last, causeOf(err), "only changes are reported")
